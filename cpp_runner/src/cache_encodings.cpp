@@ -1,0 +1,125 @@
+#include "cache_encodings.h"
+
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "contract.h"
+
+namespace vlm {
+namespace {
+
+std::int64_t max_value(ElementType type) {
+  return type == ElementType::kU8 ? std::numeric_limits<std::uint8_t>::max()
+                                  : std::numeric_limits<std::uint16_t>::max();
+}
+
+Outcome<Encoding> read_encoding(const PteFile& file, char kind, const char* side,
+                                std::size_t layer, ElementType cache_type) {
+  const std::string scale_method =
+      contract::cache_encoding_method(kind, contract::kScaleField, side, layer);
+  const std::string zero_point_method =
+      contract::cache_encoding_method(kind, contract::kZeroPointField, side, layer);
+  const auto scale = file.read_number(scale_method);
+  if (!scale.ok()) {
+    return scale.failure();
+  }
+  const auto zero_point = file.read_integer(zero_point_method);
+  if (!zero_point.ok()) {
+    return zero_point.failure();
+  }
+  if (scale.value() <= 0.0) {
+    return Failure{ExitCode::kContractMismatch, file.component() + ": " + scale_method + " is " +
+                                                    std::to_string(scale.value()) +
+                                                    ", expected a positive number"};
+  }
+  if (zero_point.value() < 0 || zero_point.value() > max_value(cache_type)) {
+    return Failure{ExitCode::kContractMismatch,
+                   file.component() + ": " + zero_point_method + " is " +
+                       std::to_string(zero_point.value()) + ", expected 0 to " +
+                       std::to_string(max_value(cache_type))};
+  }
+  return Encoding{scale.value(), zero_point.value()};
+}
+
+Status read_changes(const PteFile& file, char kind, std::size_t n_layers, ElementType cache_type,
+                    std::vector<EncodingChange>& changes) {
+  for (std::size_t layer = 0; layer < n_layers; ++layer) {
+    const auto from = read_encoding(file, kind, contract::kPrefillOutputSide, layer, cache_type);
+    if (!from.ok()) {
+      return from.failure();
+    }
+    const auto to = read_encoding(file, kind, contract::kDecodeInputSide, layer, cache_type);
+    if (!to.ok()) {
+      return to.failure();
+    }
+    changes.push_back({from.value(), to.value()});
+  }
+  return {};
+}
+
+// Filled entries of one layer: `rows` runs of `used` elements, `stride` apart.
+template <typename T>
+std::size_t requantize_rows(std::uint8_t* data, std::size_t rows, std::size_t used,
+                            std::size_t stride, const EncodingChange& change) {
+  for (std::size_t row = 0; row < rows; ++row) {
+    requantize(reinterpret_cast<T*>(data) + row * stride, used, change.prefill_output,
+               change.decode_input);
+  }
+  return rows * used;
+}
+
+template <typename T>
+std::size_t requantize_layers(KvCache& cache, const CacheEncodings& encodings) {
+  const KvGeometry& geometry = cache.geometry();
+  const std::size_t head_dim = geometry.head_dim;
+  std::size_t changed = 0;
+  for (std::size_t layer = 0; layer < geometry.n_layers; ++layer) {
+    const EncodingChange& key = encodings.keys[layer];
+    if (!(key.prefill_output == key.decode_input)) {
+      changed += requantize_rows<T>(cache.key(layer), geometry.n_kv_heads * head_dim,
+                                    cache.filled(), cache.columns(), key);
+    }
+    const EncodingChange& value = encodings.values[layer];
+    if (!(value.prefill_output == value.decode_input)) {
+      changed += requantize_rows<T>(cache.value(layer), geometry.n_kv_heads,
+                                    cache.filled() * head_dim, cache.columns() * head_dim, value);
+    }
+  }
+  return changed;
+}
+
+}  // namespace
+
+Outcome<CacheEncodings> read_cache_encodings(const PteFile& file, std::size_t n_layers,
+                                             ElementType cache_type) {
+  CacheEncodings encodings;
+  bool any = false;
+  for (const char kind : {'k', 'v'}) {
+    for (const char* side : {contract::kPrefillOutputSide, contract::kDecodeInputSide}) {
+      any = any || file.has_method(
+                       contract::cache_encoding_method(kind, contract::kScaleField, side, 0));
+    }
+  }
+  if (!any) {
+    return encodings;
+  }
+  if (cache_type == ElementType::kF32) {
+    return Failure{ExitCode::kContractMismatch,
+                   file.component() + ": gives cache encodings, but its cache is float32"};
+  }
+  VLM_RETURN_IF_FAILED(read_changes(file, 'k', n_layers, cache_type, encodings.keys));
+  VLM_RETURN_IF_FAILED(read_changes(file, 'v', n_layers, cache_type, encodings.values));
+  return encodings;
+}
+
+std::size_t requantize_cache(KvCache& cache, const CacheEncodings& encodings) {
+  if (encodings.keys.empty()) {
+    return 0;
+  }
+  return cache.geometry().element_size == sizeof(std::uint8_t)
+             ? requantize_layers<std::uint8_t>(cache, encodings)
+             : requantize_layers<std::uint16_t>(cache, encodings);
+}
+
+}  // namespace vlm

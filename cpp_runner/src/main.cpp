@@ -1,0 +1,84 @@
+// vlm_runner: runs one request on the three PTEs of a vision-language model.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include <executorch/runtime/platform/runtime.h>
+
+#include "clock.h"
+#include "options.h"
+#include "report.h"
+#include "request.h"
+#include "session.h"
+
+namespace {
+
+using vlm::ExitCode;
+using vlm::Failure;
+using vlm::Status;
+
+int end_with(const Failure& failure) {
+  std::fprintf(stderr, "vlm_runner: %s\n", failure.message.c_str());
+  return static_cast<int>(failure.code);
+}
+
+Status read_and_run(const std::string& request_path, vlm::Report& report) {
+  const auto text = vlm::read_file(request_path, "request");
+  if (!text.ok()) {
+    return text.failure();
+  }
+  const auto request = vlm::parse_request(text.value());
+  if (!request.ok()) {
+    return request.failure();
+  }
+  return vlm::run_request(request.value(), report);
+}
+
+// The libraries below us do throw: at least when memory runs out.
+Status read_and_run_guarded(const std::string& request_path, vlm::Report& report) {
+  try {
+    return read_and_run(request_path, report);
+  } catch (const std::bad_alloc&) {
+    return Failure{ExitCode::kInternal, "memory: there is not enough of it"};
+  } catch (const std::exception& error) {
+    return Failure{ExitCode::kInternal, std::string("internal error: ") + error.what()};
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::int64_t start_ns = vlm::now_ns();
+  const auto options = vlm::parse_options(argc, argv);
+  if (!options.ok()) {
+    return end_with(options.failure());
+  }
+  if (options.value().help) {
+    std::fprintf(stderr, "%s\n", vlm::kUsage);
+    return 0;
+  }
+  // An old report must not be taken for this run's, should this run crash.
+  ::unlink(options.value().report_path.c_str());
+  executorch::runtime::runtime_init();
+
+  vlm::Report report;
+  report.timestamps.start_ns = start_ns;
+  const Status status = read_and_run_guarded(options.value().request_path, report);
+  if (!status.ok()) {
+    report.error = status.failure();
+  }
+  const Status written =
+      vlm::write_report(options.value().report_path, vlm::report_json(report));
+  if (!status.ok()) {
+    return end_with(status.failure());
+  }
+  if (!written.ok()) {
+    return end_with(written.failure());
+  }
+  std::printf("PyTorchObserver %s\n", vlm::observer_json(report).c_str());
+  return static_cast<int>(ExitCode::kOk);
+}

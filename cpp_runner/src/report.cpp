@@ -1,0 +1,243 @@
+#include "report.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <nlohmann/json.hpp>
+
+#ifndef VLM_COMPILER
+#define VLM_COMPILER "unknown"
+#endif
+#ifndef VLM_BUILD_TYPE
+#define VLM_BUILD_TYPE "unknown"
+#endif
+#ifndef VLM_ABI
+#define VLM_ABI "unknown"
+#endif
+
+namespace vlm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::int64_t kNsPerMs = 1'000'000;
+constexpr double kMsPerSecond = 1000.0;
+
+Json interval_json(const Interval& interval) {
+  return Json::array({interval.begin_ns, interval.end_ns});
+}
+
+Json interval_json(const std::optional<Interval>& interval) {
+  return interval.has_value() ? interval_json(*interval) : Json(nullptr);
+}
+
+Json intervals_json(const std::vector<Interval>& intervals) {
+  Json list = Json::array();
+  for (const Interval& interval : intervals) {
+    list.push_back(interval_json(interval));
+  }
+  return list;
+}
+
+Json timestamps_json(const Timestamps& timestamps) {
+  Json load;
+  load["vision_encoder"] = interval_json(timestamps.load_vision_encoder);
+  load["tok_embedding"] = interval_json(timestamps.load_tok_embedding);
+  load["text_decoder"] = interval_json(timestamps.load_text_decoder);
+  Json json;
+  json["start"] = timestamps.start_ns;
+  json["load"] = std::move(load);
+  json["inference_start"] = timestamps.inference_start_ns;
+  json["images"] = intervals_json(timestamps.images);
+  json["prefill"] = interval_json(timestamps.prefill);
+  json["prefill_steps"] = intervals_json(timestamps.prefill_steps);
+  json["tokens"] = timestamps.tokens_ns;
+  json["inference_end"] = timestamps.inference_end_ns;
+  return json;
+}
+
+// Floats stay floats, quantised values integers.
+Json candidate_json(const Candidate& candidate) {
+  const auto integer = static_cast<std::int64_t>(candidate.raw);
+  const bool is_integer = static_cast<double>(integer) == candidate.raw;
+  return Json::array({candidate.id, is_integer ? Json(integer) : Json(candidate.raw)});
+}
+
+Json logits_json(const std::optional<RecordedLogits>& logits) {
+  if (!logits.has_value()) {
+    return nullptr;
+  }
+  Json top = Json::array();
+  for (const BestTwo& best : logits->top) {
+    top.push_back(Json::array({candidate_json(best.first), candidate_json(best.second)}));
+  }
+  Json json;
+  json["scale"] = logits->scale;
+  json["zero_point"] = logits->zero_point;
+  json["top"] = std::move(top);
+  return json;
+}
+
+Json error_json(const Report& report) {
+  if (!report.error.has_value()) {
+    return nullptr;
+  }
+  Json json;
+  json["exit_code"] = static_cast<int>(report.error->code);
+  json["name"] = exit_code_name(report.error->code);
+  json["message"] = report.error->message;
+  json["step"] = step_name(report.step);
+  return json;
+}
+
+Json stop_reason_json(StopReason reason) {
+  switch (reason) {
+    case StopReason::kStopToken:
+      return "stop_token";
+    case StopReason::kMaxNewTokens:
+      return "max_new_tokens";
+    case StopReason::kContextFull:
+      return "context_full";
+    case StopReason::kNone:
+      break;
+  }
+  return nullptr;
+}
+
+// Paths in messages need not be UTF-8; JSON must be.
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Failure not_writable(const std::string& path) {
+  return {ExitCode::kOutputNotWritable,
+          "report: cannot write '" + path + "': " + std::strerror(errno)};
+}
+
+bool write_all(int file, const std::string& content) {
+  std::size_t written = 0;
+  while (written < content.size()) {
+    const ssize_t count = ::write(file, content.data() + written, content.size() - written);
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      return false;
+    }
+    written += static_cast<std::size_t>(count);
+  }
+  return true;
+}
+
+}  // namespace
+
+const char* step_name(Step step) {
+  switch (step) {
+    case Step::kReadRequest:
+      return "read_request";
+    case Step::kLoadVisionEncoder:
+      return "load_vision_encoder";
+    case Step::kLoadTokEmbedding:
+      return "load_tok_embedding";
+    case Step::kLoadTextDecoder:
+      return "load_text_decoder";
+    case Step::kCheckInputs:
+      return "check_inputs";
+    case Step::kEncodeImages:
+      return "encode_images";
+    case Step::kPrefill:
+      return "prefill";
+    case Step::kDecode:
+      return "decode";
+    case Step::kDone:
+      return "done";
+  }
+  return "unknown";
+}
+
+std::string report_json(const Report& report) {
+  Json json;
+  json["schema_version"] = kSchemaVersion;
+  json["status"] = report.error.has_value() ? "error" : "ok";
+  json["error"] = error_json(report);
+  json["mode"] = report.mode.has_value() ? Json(mode_name(*report.mode)) : Json(nullptr);
+  json["prompt_tokens"] = report.prompt_tokens;
+  json["image_tokens"] = report.image_tokens;
+  json["generated_token_ids"] = report.generated_token_ids;
+  json["stop_reason"] = stop_reason_json(report.stop_reason);
+  json["context_length"] = report.context_length;
+  json["prefill_ar_len"] = report.prefill_ar_len;
+  json["timestamps_ns"] = timestamps_json(report.timestamps);
+  json["memory"]["rss_after_load_bytes"] = report.rss_after_load_bytes;
+  json["memory"]["rss_after_prefill_bytes"] = report.rss_after_prefill_bytes;
+  json["memory"]["peak_rss_bytes"] = report.peak_rss_bytes;
+  json["requantized_entries"] = report.requantized_entries;
+  json["logits"] = logits_json(report.logits);
+  json["build"]["compiler"] = VLM_COMPILER;
+  json["build"]["build_type"] = VLM_BUILD_TYPE;
+  json["build"]["abi"] = VLM_ABI;
+  return dump(json) + "\n";
+}
+
+std::string observer_json(const Report& report) {
+  const Timestamps& times = report.timestamps;
+  const std::int64_t load_end =
+      times.load_text_decoder.has_value() ? times.load_text_decoder->end_ns : times.start_ns;
+  const std::int64_t prefill_end =
+      times.prefill.has_value() ? times.prefill->end_ns : times.inference_start_ns;
+  const std::size_t produced = report.generated_token_ids.size();
+  const std::size_t decoded = produced == 0 ? 0 : produced - 1;
+  const std::int64_t prefill_ms =
+      prefill_end / kNsPerMs - times.inference_start_ns / kNsPerMs;
+  const std::int64_t decode_ms = times.inference_end_ns / kNsPerMs - prefill_end / kNsPerMs;
+  Json json;
+  if (prefill_ms > 0) {
+    json["prefill_token_per_sec"] = static_cast<double>(report.prompt_tokens) * kMsPerSecond /
+                                    static_cast<double>(prefill_ms);
+  }
+  if (decode_ms > 0) {
+    json["decode_token_per_sec"] =
+        static_cast<double>(decoded) * kMsPerSecond / static_cast<double>(decode_ms);
+  }
+  json["prompt_tokens"] = report.prompt_tokens;
+  json["generated_tokens"] = decoded;
+  json["model_load_start_ms"] = times.start_ns / kNsPerMs;
+  json["model_load_end_ms"] = load_end / kNsPerMs;
+  json["inference_start_ms"] = times.inference_start_ns / kNsPerMs;
+  json["inference_end_ms"] = times.inference_end_ns / kNsPerMs;
+  json["prompt_eval_end_ms"] = prefill_end / kNsPerMs;
+  json["first_token_ms"] =
+      (times.tokens_ns.empty() ? prefill_end : times.tokens_ns.front()) / kNsPerMs;
+  json["aggregate_sampling_time_ms"] = times.sampling_total_ns / kNsPerMs;
+  json["model_execution_start_ms"] = times.model_execution.begin_ns / kNsPerMs;
+  json["model_execution_end_ms"] = times.model_execution.end_ns / kNsPerMs;
+  json["aggregate_model_execution_time_ms"] = times.model_execution_total_ns / kNsPerMs;
+  json["SCALING_FACTOR_UNITS_PER_SECOND"] = static_cast<std::int64_t>(kMsPerSecond);
+  return dump(json);
+}
+
+Status write_report(const std::string& path, const std::string& content) {
+  const std::string temporary = path + ".part";
+  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (file < 0) {
+    return not_writable(path);
+  }
+  const bool written = write_all(file, content) && ::fsync(file) == 0;
+  const Failure failure = not_writable(path);
+  if ((::close(file) != 0) || !written) {
+    ::unlink(temporary.c_str());
+    return written ? not_writable(path) : failure;
+  }
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+    const Failure rename_failure = not_writable(path);
+    ::unlink(temporary.c_str());
+    return rename_failure;
+  }
+  return {};
+}
+
+}  // namespace vlm

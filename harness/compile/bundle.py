@@ -1,0 +1,139 @@
+"""From a spec to a bundle: plan, compile what is not cached, assemble. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from harness import __version__
+from harness.bundle import Bundle, load_bundle
+from harness.cache import cache_root, locked, make_cache_dir, publish_dir, sweep_leftovers
+from harness.compile.job import PREPARE, RESULT_NAME, Job
+from harness.compile.plan import BundleRequest, find_checkpoint, plan_jobs
+from harness.compile.prepared import PreparedCases
+from harness.compile.process import CompilerProcesses, OnStage
+from harness.compile.stack import CompilerStack, find_compiler_stack
+from harness.errors import InputError
+from harness.manifest import (
+    COMPONENTS,
+    MANIFEST_NAME,
+    TOKENIZER_NAME,
+    Checkpoint,
+    Component,
+    Manifest,
+    describe_files,
+    write_manifest,
+)
+
+__all__ = ["BundleRequest", "compile_bundle"]
+
+_Result = TypeVar("_Result")
+
+
+def compile_bundle(request: BundleRequest, out: Path | None, on_stage: OnStage) -> Bundle:
+    """The bundle of a request, from the cache or compiled now.
+
+    Args:
+        out: a folder to write it to (must not exist or be empty); None for the cache.
+        on_stage: told of each stage of each component, from several threads.
+
+    Raises:
+        CompileError: the stack is incomplete, or a component cannot be compiled.
+        InputError: a picture is missing, or `out` holds something.
+    """
+    if out is not None and out.exists() and any(out.iterdir()):
+        raise InputError(
+            f"compiling {request}", f"{out} is not empty", hint="name a new folder with --out"
+        )
+    stack = find_compiler_stack()
+    checkpoint_dir = find_checkpoint(request.spec.checkpoint)
+    jobs = plan_jobs(request, checkpoint_dir)
+    final = out or _cached_path(request, jobs, stack)
+    with locked(_lock_of(final), f"compiling {request}"):
+        if (final / MANIFEST_NAME).is_file():
+            return load_bundle(final)
+        parts_dir = make_cache_dir(cache_root() / "components")
+        sweep_leftovers(parts_dir)
+        sweep_leftovers(final.parent)
+        parts = CompilerProcesses(stack, parts_dir, on_stage).run(jobs)
+        if out is not None and out.exists():
+            out.rmdir()
+        with publish_dir(final) as folder:
+            _assemble(request, jobs[PREPARE], parts, stack, folder)
+    return load_bundle(final)
+
+
+def _cached_path(request: BundleRequest, jobs: Mapping[str, Job], stack: CompilerStack) -> Path:
+    keys = {part: job.key(dict(stack.versions)) for part, job in jobs.items()}
+    key = hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:16]
+    name = f"{request.mode}-{request.target}-{key}"
+    return cache_root() / "bundles" / request.spec.model / request.soc.id / name
+
+
+def _lock_of(final: Path) -> Path:
+    """A lock in the cache, so that nothing but the bundle lands in a folder of the user's."""
+    name = hashlib.sha256(str(final.absolute()).encode()).hexdigest()[:16]
+    return cache_root() / "locks" / f"bundle-{name}.lock"
+
+
+def _assemble(
+    request: BundleRequest,
+    prepare_job: Job,
+    parts: Mapping[str, Path],
+    stack: CompilerStack,
+    folder: Path,
+) -> None:
+    """Copy the parts into `folder` and write the manifest."""
+    components = {}
+    for name in COMPONENTS:
+        component = _read_result(parts[name], Component)
+        shutil.copy2(parts[name] / component.file, folder / component.file)
+        components[name] = component
+    prepared = _read_result(parts[PREPARE], PreparedCases)
+    shutil.copy2(parts[PREPARE] / TOKENIZER_NAME, folder / TOKENIZER_NAME)
+    if (parts[PREPARE] / "cases").is_dir():
+        shutil.copytree(parts[PREPARE] / "cases", folder / "cases")
+    spec = request.spec
+    write_manifest(
+        folder,
+        Manifest(
+            harness_version=__version__,
+            model=spec.model,
+            family=spec.family,
+            checkpoint=Checkpoint(
+                source=spec.checkpoint.hub or str(spec.checkpoint.path and spec.checkpoint.path.name),
+                revision=spec.checkpoint.revision,
+                sha256=prepare_job.checkpoint_sha256,
+            ),
+            soc=request.soc.id,
+            htp_arch=request.soc.htp_arch,
+            backend="qnn",
+            target=request.target,
+            mode=request.mode,
+            serves_modes=("kv", "hybrid") if request.mode == "hybrid" else ("kv",),
+            max_seq_len=spec.max_seq_len,
+            max_context_len=spec.max_seq_len,
+            prefill_ar_len=spec.prefill_ar_len,
+            recipe=spec.recipe.as_dict(),
+            versions=stack.versions,
+            components=components,
+            files=describe_files(folder),
+            image_token_id=prepared.image_token_id,
+            stop_token_ids=prepared.stop_token_ids,
+            cases={
+                name: replace(inputs, inputs_sha256=spec.cases[name].inputs_sha256)
+                for name, inputs in prepared.cases.items()
+            },
+        ),
+    )
+
+
+def _read_result(folder: Path, kind: type[_Result]) -> _Result:
+    return TypeAdapter(kind).validate_json((folder / RESULT_NAME).read_bytes())

@@ -1,0 +1,96 @@
+"""What one compiler process is asked to do, and what it answers.
+
+A job is a JSON file: the compiler process needs no spec, and everything that influences its
+result stands in the file, so that the file's hash is the cache key. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from harness.cache import file_sha256
+
+JOB_NAME = "job.json"
+RESULT_NAME = "result.json"
+ERROR_NAME = "error.json"
+LOG_NAME = "compile.log"
+
+PREPARE = "case_inputs"
+"""The job beside the three components: token ids, pixels and references of the cases."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Pictures and one question about them; `name` is the case's, or empty."""
+
+    name: str
+    images: tuple[str, ...]
+    images_sha256: tuple[str, ...]
+    prompt: str
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One component of one bundle, or the preparation of its cases.
+
+    `ar_lens` are the widths of the graphs to lower; the widest of them and `calibration_ar_len`
+    is the one that is calibrated.
+    """
+
+    part: str
+    family: str
+    checkpoint: str
+    checkpoint_sha256: str
+    context_length: int
+    max_seq_len: int
+    conversations: tuple[Conversation, ...]
+    soc: str = ""
+    quantization: str = ""
+    ar_lens: tuple[int, ...] = ()
+    calibration_ar_len: int = 0
+    simulator: bool = False
+
+    def key(self, stack: dict[str, str | None]) -> str:
+        """Hash of everything that influences the result: never of where files lie."""
+        bare = replace(
+            self,
+            checkpoint="",
+            conversations=tuple(replace(c, images=()) for c in self.conversations),
+        )
+        content = {"job": asdict(bare), "stack": stack, "code": code_sha256()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def write_job(folder: Path, job: Job) -> Path:
+    """Write `job.json` into a folder; returns its path."""
+    path = folder / JOB_NAME
+    path.write_text(json.dumps(asdict(job), indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def read_job(path: Path) -> Job:
+    """Read what `write_job` wrote."""
+    return TypeAdapter(Job).validate_json(path.read_bytes())
+
+
+def write_result(folder: Path, result: Any) -> None:
+    """Write a job's answer (a dataclass) as `result.json`."""
+    text = json.dumps(asdict(result), indent=2)
+    (folder / RESULT_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def code_sha256() -> str:
+    """Hash of the sources that turn a checkpoint into a bundle."""
+    root = Path(__file__).resolve().parents[2]
+    sources = sorted([*(root / "models").glob("*.py"), *(root / "harness" / "compile").glob("*.py")])
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(f"{source.relative_to(root)} {file_sha256(source)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,124 @@
+"""Which jobs make a bundle, and what each depends on. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cache import file_sha256
+from harness.compile.job import PREPARE, Conversation, Job
+from harness.errors import CompileError
+from harness.manifest import COMPONENTS
+from harness.socs import Soc
+from harness.spec import CheckpointRef, ImageSource, Spec
+from harness.vocabulary import Mode, Target
+
+_CALIBRATION_REPLY_TOKENS = 64
+_WEIGHT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+
+
+@dataclass(frozen=True)
+class BundleRequest:
+    """What to compile: `target` says whether graphs share weights (silicon) or not."""
+
+    spec: Spec
+    soc: Soc
+    mode: Mode
+    target: Target
+
+    def __str__(self) -> str:
+        return f"{self.spec.model} for {self.soc.id}, {self.mode}, {self.target}"
+
+
+def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
+    """One job per component and one for the case inputs, by part.
+
+    Raises:
+        InputError: a picture is not on this machine or not the one the spec means.
+        CompileError: the checkpoint folder is unusable.
+    """
+    spec = request.spec
+    checkpoint_sha256 = checkpoint_hash(checkpoint_dir)
+    calibration = tuple(
+        _conversation("", sample.images, sample.prompt, _CALIBRATION_REPLY_TOKENS)
+        for sample in spec.calibration
+    )
+    cases = tuple(
+        _conversation(case.name, case.images, case.prompt, case.max_new_tokens)
+        for case in spec.cases.values()
+    )
+
+    def job(part: str) -> Job:
+        component = part != PREPARE
+        hybrid = request.mode == "hybrid" and part != "vision_encoder"
+        widths = (1, spec.prefill_ar_len) if hybrid else (1,)
+        return Job(
+            part=part,
+            family=spec.family,
+            checkpoint=str(checkpoint_dir),
+            checkpoint_sha256=checkpoint_sha256,
+            context_length=spec.max_seq_len,
+            max_seq_len=spec.max_seq_len,
+            conversations=calibration if component else cases,
+            soc=request.soc.id if component else "",
+            quantization=spec.recipe.quantization if component else "",
+            ar_lens=widths if component else (),
+            calibration_ar_len=spec.prefill_ar_len,
+            simulator=component and request.target == "simulator",
+        )
+
+    return {part: job(part) for part in (*COMPONENTS, PREPARE)}
+
+
+def find_checkpoint(ref: CheckpointRef) -> Path:
+    """The checkpoint's folder; a hub id is downloaded or taken from the hub's own cache.
+
+    Raises:
+        CompileError: there is no such folder, or the hub cannot be reached.
+    """
+    doing = f"finding the checkpoint {ref}"
+    if ref.path is not None:
+        if not (ref.path / "config.json").is_file():
+            raise CompileError(doing, f"no config.json in {ref.path}")
+        return ref.path
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(
+            str(ref.hub), revision=ref.revision, allow_patterns=list(_WEIGHT_FILES)
+        )
+    except Exception as err:
+        # The hub's client raises a dozen kinds for one thing: it is not here, nor to be had.
+        raise CompileError(
+            doing,
+            f"not in the local cache and not to be downloaded ({type(err).__name__})",
+            hint=f"with a network: hf download {ref.hub} --revision {ref.revision}; "
+            "or name a local folder in the spec (checkpoint: {path: ...})",
+        ) from err
+    return Path(folder)
+
+
+def checkpoint_hash(folder: Path) -> str:
+    """sha256 over names and contents of a checkpoint's files."""
+    paths = sorted({path for pattern in _WEIGHT_FILES for path in folder.glob(pattern)})
+    if not any(path.suffix == ".safetensors" for path in paths):
+        raise CompileError(
+            "reading the checkpoint", f"no *.safetensors in {folder}", expected="weights"
+        )
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _conversation(
+    name: str, images: tuple[ImageSource, ...], prompt: str, max_new_tokens: int
+) -> Conversation:
+    return Conversation(
+        name=name,
+        images=tuple(str(image.locate()) for image in images),
+        images_sha256=tuple(image.sha256 for image in images),
+        prompt=prompt,
+        max_new_tokens=max_new_tokens,
+    )

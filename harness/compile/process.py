@@ -1,0 +1,130 @@
+"""Compiler processes: started side by side, watched, stopped together. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cache import locked, publish_dir, write_whole
+from harness.compile.job import ERROR_NAME, LOG_NAME, RESULT_NAME, Job, write_job
+from harness.compile.stack import CompilerStack
+from harness.errors import CompileError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Progress: a part has reached a stage. `log` is None before its process has started."""
+
+    part: str
+    stage: str
+    elapsed_s: float
+    log: Path | None
+
+
+OnStage = Callable[[Stage], None]
+
+
+class CompilerProcesses:
+    """Runs jobs, each in a process of its own, each result kept under the job's key."""
+
+    def __init__(self, stack: CompilerStack, cache_dir: Path, on_stage: OnStage) -> None:
+        self._stack = stack
+        self._cache_dir = cache_dir
+        self._on_stage = on_stage
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopping = False
+        self._guard = threading.Lock()
+
+    def run(self, jobs: Mapping[str, Job]) -> dict[str, Path]:
+        """Folder of each job's result, by part.
+
+        Raises:
+            CompileError: of the first job that failed; the others are stopped.
+        """
+        with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
+            futures = {part: pool.submit(self._run_one, job) for part, job in jobs.items()}
+            try:
+                done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+            finally:
+                # After a failure or Ctrl-C the others would go on for minutes.
+                self._stop()
+            for future in done:
+                future.result()
+            return {part: future.result() for part, future in futures.items()}
+
+    def _run_one(self, job: Job) -> Path:
+        started = time.monotonic()
+        final = self._cache_dir / f"{job.part}-{job.key(dict(self._stack.versions))}"
+
+        def tell(stage: str, log: Path | None = None) -> None:
+            self._on_stage(Stage(job.part, stage, time.monotonic() - started, log))
+
+        with locked(final.with_suffix(".lock"), f"compiling {job.part}", tell):
+            if (final / RESULT_NAME).is_file():
+                tell("cached", final / LOG_NAME)
+                return final
+            with publish_dir(final) as folder:
+                write_job(folder, job)
+                self._compile(job, folder, tell)
+        tell("done", final / LOG_NAME)
+        return final
+
+    def _compile(
+        self, job: Job, folder: Path, tell: Callable[[str, Path | None], None]
+    ) -> None:
+        log = folder / LOG_NAME
+        with log.open("w", encoding="utf-8") as sink:
+            process = self._start(folder, sink.fileno())
+            assert process.stdout is not None
+            for line in process.stdout:
+                with suppress(ValueError, KeyError, TypeError):
+                    tell(json.loads(line)["stage"], log)
+            exit_code = process.wait()
+        with self._guard:
+            self._running.discard(process)
+        if exit_code != 0:
+            raise self._failure(job, folder, exit_code)
+
+    def _start(self, folder: Path, log: int) -> subprocess.Popen[str]:
+        with self._guard:
+            if self._stopping:
+                raise CompileError("compiling", "stopped because another component failed")
+            process = subprocess.Popen(
+                [sys.executable, "-m", "harness.compile.worker", str(folder)],
+                env=self._stack.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+            self._running.add(process)
+        return process
+
+    def _stop(self) -> None:
+        with self._guard:
+            self._stopping = True
+            for process in self._running:
+                process.kill()
+
+    def _failure(self, job: Job, folder: Path, exit_code: int) -> CompileError:
+        """The error of a failed job; its log is kept, for the folder will be gone."""
+        kept = self._cache_dir / "failed" / f"{job.part}.log"
+        write_whole(kept, (folder / LOG_NAME).read_bytes())
+        doing = f"compiling {job.part} of {job.checkpoint} for {job.soc or 'its cases'}"
+        with suppress(OSError, ValueError):
+            error = json.loads((folder / ERROR_NAME).read_text(encoding="utf-8"))
+            problem = error["problem"] if not error["doing"] else f"{error['doing']}: {error['problem']}"
+            return CompileError(
+                doing, problem, expected=error["expected"], hint=error["hint"], log=kept
+            )
+        cause = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+        hint = "not enough memory?" if exit_code == -9 else None
+        return CompileError(doing, f"the compiler process ended with {cause}", hint=hint, log=kept)

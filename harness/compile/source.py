@@ -1,0 +1,42 @@
+"""Checkpoint and pictures of a job, loaded. Imports torch; compiler processes only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.checkpoint import Checkpoint, load_checkpoint
+from models.components import Components
+from models.generate import float_graphs, greedy_reply
+from models.prompt import Prompt, build_prompt
+from models.registry import find_family
+from PIL import Image
+
+from harness.compile.job import Conversation, Job
+
+
+def load(job: Job) -> Checkpoint:
+    """The job's checkpoint."""
+    return load_checkpoint(find_family(job.family), job.checkpoint)
+
+
+def prompt_of(checkpoint: Checkpoint, conversation: Conversation, image_tokens: int) -> Prompt:
+    """The prepared prompt of one conversation."""
+    pictures = []
+    for path in conversation.images:
+        with Image.open(Path(path)) as picture:
+            pictures.append(picture.convert("RGB"))
+    return build_prompt(checkpoint, conversation.prompt, pictures, image_tokens)
+
+
+def prompt_with_reply(
+    checkpoint: Checkpoint, components: Components, conversation: Conversation, ar_len: int
+) -> tuple[Prompt, list[int]]:
+    """A prompt and the float model's own greedy reply to it."""
+    prompt = prompt_of(checkpoint, conversation, components.vision_encoder.image_tokens)
+    reply = greedy_reply(
+        float_graphs(components, ar_len),
+        prompt,
+        conversation.max_new_tokens,
+        checkpoint.stop_token_ids,
+    )
+    return prompt, reply.token_ids

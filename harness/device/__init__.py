@@ -1,0 +1,35 @@
+"""The device layer: all that is done over adb.
+
+A device is anything that speaks adb. `connect_server` or `start_private_server`, then
+`open_device`, then `run_on_device`.
+"""
+
+from harness.device.adb_program import adb_program
+from harness.device.deadline import Deadline
+from harness.device.deploy import PushStats, deploy
+from harness.device.device import Device, DeviceFacts, open_device
+from harness.device.private_server import PrivateServer, start_private_server
+from harness.device.run import RunOutcome, RunPlan, run_on_device
+from harness.device.server import AdbServer, DeviceEntry, connect_server
+from harness.device.shell import CommandResult
+from harness.device.store import LocalFile
+
+__all__ = [
+    "AdbServer",
+    "CommandResult",
+    "Deadline",
+    "Device",
+    "DeviceEntry",
+    "DeviceFacts",
+    "LocalFile",
+    "PrivateServer",
+    "PushStats",
+    "RunOutcome",
+    "RunPlan",
+    "adb_program",
+    "connect_server",
+    "deploy",
+    "open_device",
+    "run_on_device",
+    "start_private_server",
+]

@@ -1,0 +1,223 @@
+"""`manifest.json`: what a bundle is, file by file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from harness.cache import file_sha256, write_whole
+from harness.errors import BundleCorrupt
+from harness.vocabulary import COMPONENTS, Mode, Target
+
+MANIFEST_NAME = "manifest.json"
+MANIFEST_SCHEMA_VERSION = 1
+TOKENIZER_NAME = "tokenizer.json"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_REMAKE = "compile the bundle anew, or copy it again"
+_STRICT = ConfigDict(strict=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What a file must be: sha256 in lower-case hex and size."""
+
+    __pydantic_config__ = _STRICT
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """One method of a PTE: delegate calls, and DRAM traffic per inference if it is known."""
+
+    __pydantic_config__ = _STRICT
+
+    delegate_calls: int
+    dram_read_bytes: int | None
+    dram_write_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Component:
+    """One PTE. `sqnr_db` compares it on the simulator with the float module."""
+
+    __pydantic_config__ = _STRICT
+
+    file: str
+    methods: Mapping[str, MethodFacts]
+    sqnr_db: float | None
+    compile_s: float | None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the weights came from; `sha256` is over the weight files."""
+
+    __pydantic_config__ = _STRICT
+
+    source: str
+    revision: str | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """A prepared picture: raw float32 in `path` (inside the bundle), shape (1, 3, H, W)."""
+
+    __pydantic_config__ = _STRICT
+
+    path: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CaseInputs:
+    """The prepared inputs of one case, and the float model's greedy reply to them.
+
+    `inputs_sha256` is `harness.spec.Case.inputs_sha256` at the time of preparation.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    inputs_sha256: str
+    prompt_text: str
+    prompt_token_ids: tuple[int, ...]
+    images: tuple[ImageInput, ...]
+    reference_token_ids: tuple[int, ...] | None
+    reference_text: str | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `manifest.json` says. Keys of `files` are relative POSIX paths."""
+
+    __pydantic_config__ = _STRICT
+
+    harness_version: str
+    model: str
+    family: str
+    checkpoint: Checkpoint
+    soc: str
+    htp_arch: int
+    backend: str
+    target: Target
+    mode: Mode
+    serves_modes: tuple[Mode, ...]
+    max_seq_len: int
+    max_context_len: int
+    prefill_ar_len: int
+    recipe: Mapping[str, Any]
+    versions: Mapping[str, str | None]
+    components: Mapping[str, Component]
+    files: Mapping[str, FileEntry]
+    image_token_id: int
+    stop_token_ids: tuple[int, ...]
+    cases: Mapping[str, CaseInputs]
+    schema_version: int = MANIFEST_SCHEMA_VERSION
+
+
+def parse_manifest(data: bytes, path: Path) -> Manifest:
+    """Read a manifest strictly: unknown keys and wrong types are errors.
+
+    Args:
+        data: the file's bytes.
+        path: where they came from, for messages.
+
+    Raises:
+        BundleCorrupt: not JSON, another schema, or contradicting itself.
+    """
+    doing = f"reading {path}"
+    try:
+        version = json.loads(data).get("schema_version")
+    except (ValueError, AttributeError, RecursionError) as err:
+        raise BundleCorrupt(doing, "not a JSON object", hint=_REMAKE) from err
+    if version != MANIFEST_SCHEMA_VERSION:
+        raise BundleCorrupt(
+            doing,
+            f"schema_version is {version!r}",
+            expected=str(MANIFEST_SCHEMA_VERSION),
+            hint="compile the bundle with this version of the harness",
+        )
+    try:
+        manifest = _manifest_adapter().validate_json(data)
+    except ValidationError as err:
+        raise BundleCorrupt(doing, _first_problem(err), hint=_REMAKE) from err
+    problem = _contradiction(manifest)
+    if problem is not None:
+        raise BundleCorrupt(doing, problem, hint=_REMAKE)
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Path:
+    """Write `manifest.json` whole; returns its path. BundleCorrupt if it contradicts itself."""
+    path = folder / MANIFEST_NAME
+    data = (json.dumps(asdict(manifest), indent=2) + "\n").encode()
+    parse_manifest(data, path)
+    write_whole(path, data)
+    return path
+
+
+def describe_files(folder: Path) -> dict[str, FileEntry]:
+    """Size and sha256 of every file below `folder` but the manifest, by relative POSIX path."""
+    entries = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST_NAME:
+            entries[name] = FileEntry(file_sha256(path), path.stat().st_size)
+    return entries
+
+
+def is_inside_name(name: str) -> bool:
+    """Whether a relative POSIX path stays below the folder it is relative to."""
+    if not name or "\\" in name or any(ord(char) < 32 for char in name):
+        return False
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and path.as_posix() == name != "."
+
+
+@cache
+def _manifest_adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = error.error_count() - 1
+    return f"{where}: {first['msg']}" + (f" (and {more} more problems)" if more else "")
+
+
+def _contradiction(manifest: Manifest) -> str | None:
+    """The first thing in a well-typed manifest that cannot be."""
+    missing = [name for name in COMPONENTS if name not in manifest.components]
+    if missing:
+        return f"components: {', '.join(missing)} missing"
+    if manifest.mode not in manifest.serves_modes:
+        return f"serves_modes: {manifest.mode!r}, the bundle's own mode, is missing"
+    for name, entry in manifest.files.items():
+        if not is_inside_name(name):
+            return f"files: {name!r} is not a path inside the bundle"
+        if not _SHA256.fullmatch(entry.sha256):
+            return f"files.{name}.sha256: {entry.sha256!r} is not a sha256"
+    for owner, name in _named_files(manifest):
+        if name not in manifest.files:
+            return f"{owner}: {name!r} is not listed under files"
+    return None
+
+
+def _named_files(manifest: Manifest) -> list[tuple[str, str]]:
+    """Every file that some part of the manifest relies on, with the part."""
+    named = [(f"components.{name}", part.file) for name, part in manifest.components.items()]
+    named.append(("manifest", TOKENIZER_NAME))
+    for case_name, case in manifest.cases.items():
+        named += [(f"cases.{case_name}", image.path) for image in case.images]
+    return named

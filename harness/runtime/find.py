@@ -1,0 +1,60 @@
+"""The Runtime that fits a device, without the user naming one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import RuntimeFolderError
+from harness.runtime.build import Progress, source_sha256
+from harness.runtime.folder import RUNTIME_FILE, Runtime, load_runtime
+from harness.runtime.make import SIMULATOR_ABI, cached_runtime, check_can_make, runtimes_dir
+from harness.runtime.toolchain import packages_installed
+
+
+def _silent(_: str) -> None:
+    """Progress for callers that show none."""
+
+
+def find_runtime(abi: str, htp_arch: int, simulated: bool, progress: Progress = _silent) -> Runtime:
+    """A Runtime for a device, from the cache or made for it.
+
+    Where executorch and onnxruntime-qnn are installed, the Runtime of exactly these versions
+    and of the runner's present sources is given, and made on first use. Elsewhere one that
+    an earlier run made from the same sources.
+
+    Args:
+        abi: the device's first ABI ("x86_64", "arm64-v8a").
+        htp_arch: its HTP arch (79 for V79).
+        simulated: whether its HTP is Qualcomm's x86 simulator.
+
+    Raises:
+        RuntimeFolderError: nothing serves this ABI and HTP arch; or the build failed.
+    """
+    if abi != SIMULATOR_ABI or not simulated:
+        raise _nothing_for(abi, htp_arch)
+    if packages_installed():
+        check_can_make(abi)
+        return cached_runtime(progress)
+    folder = _newest_in_cache()
+    if folder is None:
+        raise _nothing_for(abi, htp_arch)
+    return load_runtime(folder)
+
+
+def _newest_in_cache() -> Path | None:
+    """The last Runtime made from the present sources, by any versions."""
+    pattern = f"{source_sha256()[:16]}-*/{RUNTIME_FILE}"
+    made = sorted(runtimes_dir().glob(pattern), key=lambda path: path.stat().st_mtime)
+    return made[-1].parent if made else None
+
+
+def _nothing_for(abi: str, htp_arch: int) -> RuntimeFolderError:
+    hint = f"--runtime DIR with a Runtime folder for {abi} and HTP V{htp_arch}"
+    if abi == SIMULATOR_ABI:
+        hint += ", or pip install 'vlm-device-harness[runtime]' to build one"
+    return RuntimeFolderError(
+        f"finding a Runtime for ABI {abi} and HTP V{htp_arch}",
+        "there is no runner with QNN libraries for this ABI and HTP arch",
+        expected=f"a Runtime folder for {abi} whose libraries serve HTP V{htp_arch}",
+        hint=hint,
+    )

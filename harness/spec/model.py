@@ -1,0 +1,162 @@
+"""A spec as the rest of the harness sees it: frozen, complete, every path resolved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.spec.images import ImageSource
+from harness.vocabulary import Mode, Target
+
+DEFAULT_BACKEND = "qnn"
+
+
+@dataclass(frozen=True)
+class SpecPlace:
+    """Where in a spec something stands, as messages name it."""
+
+    file: Path
+    line: int  # 1-based
+
+    def __str__(self) -> str:
+        return f"{_short(self.file)}:{self.line}"
+
+
+@dataclass(frozen=True)
+class CheckpointRef:
+    """The weights: a local folder, or a Hugging Face hub id with its revision."""
+
+    path: Path | None
+    hub: str | None
+    revision: str | None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path is not None else f"{self.hub}@{self.revision}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How it is quantised: scheme of the PTEs, and bits of the KV cache at their boundary."""
+
+    quantization: str
+    kv_cache_bits: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for the manifest and cache keys."""
+        return {"quantization": self.quantization, "kv_cache_bits": self.kv_cache_bits}
+
+
+@dataclass(frozen=True)
+class CalibrationSample:
+    """Pictures and a prompt to calibrate with; never those of a case."""
+
+    images: tuple[ImageSource, ...]
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a reply must hold: all of these, any of these, none of these words or phrases."""
+
+    all_of: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+    none_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """Pictures, a question about them, and what the answer must hold."""
+
+    name: str
+    images: tuple[ImageSource, ...]
+    prompt: str
+    max_new_tokens: int
+    expect: Expectation
+    place: SpecPlace
+
+    @property
+    def inputs_sha256(self) -> str:
+        """Hash of what the prepared inputs depend on: the prompt and the pictures' bytes."""
+        content = {"prompt": self.prompt, "images": [image.sha256 for image in self.images]}
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a number was measured under, or what a threshold holds for."""
+
+    mode: Mode
+    max_seq_len: int
+    target: Target
+    backend: str = DEFAULT_BACKEND
+
+    def __str__(self) -> str:
+        return f"{self.mode}, max_seq_len {self.max_seq_len}, {self.target}, {self.backend}"
+
+    def differences(self, other: Conditions) -> tuple[str, ...]:
+        """Each condition that differs, as "max_seq_len is 1024, not 128" (ours is 128)."""
+        names = ("mode", "max_seq_len", "target", "backend")
+        return tuple(
+            f"{name} is {getattr(other, name)}, not {getattr(self, name)}"
+            for name in names
+            if getattr(other, name) != getattr(self, name)
+        )
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Lower bounds of one metric, per SoC; they hold under `holds_for` only."""
+
+    metric: str
+    holds_for: Conditions
+    per_soc: Mapping[str, float]  # SoC id -> bound, in the metric's unit
+    note: str | None
+    place: SpecPlace
+
+    def value_for(self, soc_id: str) -> float | None:
+        """The bound for a SoC, None if the floor names none."""
+        return self.per_soc.get(soc_id)
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Upper bounds of PTE sizes, inclusive; they hold under `holds_for` only.
+
+    The mode is the one the bundle was compiled for, not the one it runs in.
+    """
+
+    holds_for: Conditions
+    pte_size_bytes: Mapping[str, int]  # component -> bound
+    note: str | None
+    place: SpecPlace
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One YAML file: a model, how to compile it, and what it must achieve."""
+
+    path: Path
+    model: str
+    family: str
+    checkpoint: CheckpointRef
+    recipe: Recipe
+    max_seq_len: int
+    prefill_ar_len: int
+    modes: tuple[Mode, ...]
+    calibration: tuple[CalibrationSample, ...]
+    cases: Mapping[str, Case]
+    floors: tuple[Floor, ...]
+    ceilings: tuple[Ceiling, ...]
+
+
+def _short(path: Path) -> str:
+    """The path as the user would type it, if it lies below the current folder."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,194 @@
+"""Verdicts: pure functions of a spec's expectations and what was measured.
+
+A verdict is about the model. Trouble with device, adb or runner never gets here: it is
+an error (`harness.errors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.answers import judge_reply
+from harness.spec.model import Case, Ceiling, Conditions, Floor
+from harness.vocabulary import METRIC_KINDS
+
+Outcome = Literal["pass", "fail", "skip", "inconclusive"]
+Kind = Literal["accuracy", "perf", "size"]
+# Why a check gave no judgement, for code that treats the reasons apart (`--strict`).
+Reason = Literal["no_threshold", "other_conditions", "simulated", "undefined"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One judgement.
+
+    `sentence` is what a stranger needs to read. `details` are the numbers and texts behind
+    it, by name. `reason` is set where the outcome is "skip" or "inconclusive".
+    """
+
+    outcome: Outcome
+    kind: Kind
+    sentence: str
+    reason: Reason | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+def judge_answer(case: Case, reply: str, stop_reason: str) -> Verdict:
+    """Whether a reply holds what the case expects.
+
+    Args:
+        reply: the detokenised generated ids alone, so that an echoed prompt cannot count.
+        stop_reason: the report's, shown because a reply cut short often lacks a word.
+    """
+    details = {
+        "case": case.name,
+        "prompt": case.prompt,
+        "reply": reply,
+        "stop_reason": stop_reason,
+        "all_of": case.expect.all_of,
+        "any_of": case.expect.any_of,
+        "none_of": case.expect.none_of,
+    }
+    findings = judge_reply(reply, case.expect)
+    if not findings:
+        sentence = f"the reply to {case.name} is right: {reply!r}"
+        return Verdict("pass", "accuracy", sentence, details=details)
+    cut = "" if stop_reason == "stop_token" else f", cut off by {stop_reason}"
+    wrong = "; ".join(str(finding) for finding in findings)
+    sentence = f"the reply to {case.name} is wrong: {wrong} (got {reply!r}{cut}; {case.place})"
+    return Verdict("fail", "accuracy", sentence, details=details)
+
+
+def judge_rates(
+    floors: Sequence[Floor],
+    soc_id: str,
+    conditions: Conditions,
+    metrics: Mapping[str, float | None],
+    *,
+    simulated: bool,
+) -> list[Verdict]:
+    """Measured rates against a spec's floors: one verdict per floor, at least one.
+
+    Args:
+        floors: the spec's.
+        soc_id: the device's SoC, "SM8750".
+        conditions: what the run was measured under; `mode` is the one it ran in.
+        metrics: `harness.metrics.measure_all`.
+        simulated: the numbers are not silicon's, so no floor is judged.
+    """
+    if not floors:
+        return [_skip("perf", "no_threshold", "the spec has no floor for any rate")]
+    return [_judge_floor(floor, soc_id, conditions, metrics, simulated) for floor in floors]
+
+
+def judge_sizes(
+    ceilings: Sequence[Ceiling], conditions: Conditions, pte_size_bytes: Mapping[str, int]
+) -> list[Verdict]:
+    """PTE sizes against a spec's ceilings: one verdict per bound, at least one.
+
+    Args:
+        ceilings: the spec's.
+        conditions: what the bundle was compiled for; `mode` is the bundle's own, since a
+            hybrid bundle that runs in kv mode is no smaller for it.
+        pte_size_bytes: size per component, as `Bundle.pte_size_bytes()` gives it.
+    """
+    if not ceilings:
+        return [_skip("size", "no_threshold", "the spec has no ceiling for any size")]
+    verdicts = []
+    for ceiling in ceilings:
+        differences = ceiling.holds_for.differences(conditions)
+        if differences:
+            what = "the size ceiling"
+            verdicts.append(_other_conditions("size", what, differences, str(ceiling.place)))
+            continue
+        for component, bound in ceiling.pte_size_bytes.items():
+            verdicts.append(_judge_size(ceiling, component, bound, pte_size_bytes.get(component)))
+    return verdicts
+
+
+def _judge_floor(
+    floor: Floor,
+    soc_id: str,
+    conditions: Conditions,
+    metrics: Mapping[str, float | None],
+    simulated: bool,
+) -> Verdict:
+    metric = METRIC_KINDS[floor.metric]
+    value, bound = metrics.get(floor.metric), floor.value_for(soc_id)
+    details = {
+        "metric": floor.metric,
+        "value": value,
+        "floor": bound,
+        "unit": metric.unit,
+        "soc": soc_id,
+        "conditions": str(conditions),
+        "simulated": simulated,
+    }
+    where = f"metric {floor.metric}, {floor.holds_for}; {floor.place}"
+    if bound is None:
+        known = ", ".join(floor.per_soc)
+        sentence = f"no floor for {soc_id}: {floor.metric} has one for {known} ({floor.place})"
+        return _skip("perf", "no_threshold", sentence, details)
+    if simulated:
+        shown = "" if value is None else f"{value:.1f} {metric.unit} is simulated: "
+        sentence = f"{shown}the floor {bound:g} {metric.unit} for {soc_id} is for silicon ({where})"
+        return _skip("perf", "simulated", sentence, details)
+    differences = floor.holds_for.differences(conditions)
+    if differences:
+        what = f"the {floor.metric} floor for {soc_id}"
+        return _other_conditions("perf", what, differences, str(floor.place), details)
+    if value is None:
+        sentence = f"{floor.metric} is undefined in this run: too few tokens ({where})"
+        return Verdict("inconclusive", "perf", sentence, "undefined", details)
+    comparison = _compared(value, bound, "below", "above")
+    sentence = (
+        f"{_spoken(floor.metric)} {value:.1f} {metric.unit} is {comparison} "
+        f"the floor {bound:g} {metric.unit} for {soc_id} ({where})"
+    )
+    return Verdict("fail" if value < bound else "pass", "perf", sentence, details=details)
+
+
+def _judge_size(ceiling: Ceiling, component: str, bound: int, size: int | None) -> Verdict:
+    details = {"component": component, "size_bytes": size, "ceiling_bytes": bound}
+    where = f"{ceiling.holds_for}; {ceiling.place}"
+    if size is None:
+        sentence = f"the bundle has no {component}, whose size has a ceiling ({where})"
+        return Verdict("fail", "size", sentence, details=details)
+    comparison = _compared(size, bound, "below", "above")
+    sentence = (
+        f"{component} PTE of {size:,} bytes is {comparison} the ceiling {bound:,} bytes ({where})"
+    )
+    return Verdict("fail" if size > bound else "pass", "size", sentence, details=details)
+
+
+def _compared(value: float, bound: float, below: str, above: str) -> str:
+    """ "25 % below", "3.2 % above", "equal to"."""
+    percent = abs(value - bound) / bound * 100
+    if value == bound:
+        return "equal to"
+    digits = 0 if percent >= 9.5 else 1 if percent >= 0.1 else 3
+    return f"{percent:.{digits}f} % {below if value < bound else above}"
+
+
+def _spoken(metric_name: str) -> str:
+    """ "decode_tokens_per_s" as "decode"."""
+    return metric_name.removesuffix("_tokens_per_s").replace("e2e", "end-to-end")
+
+
+def _other_conditions(
+    kind: Kind,
+    what: str,
+    differences: Sequence[str],
+    place: str,
+    details: Mapping[str, object] | None = None,
+) -> Verdict:
+    sentence = f"{what} holds for other conditions: {'; '.join(differences)} ({place})"
+    return _skip(kind, "other_conditions", sentence, details)
+
+
+def _skip(
+    kind: Kind, reason: Reason, sentence: str, details: Mapping[str, object] | None = None
+) -> Verdict:
+    return Verdict("skip", kind, sentence, reason, details or {})

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.device import LocalFile, PrivateServer, RunPlan, run, run_on_device
+from harness.errors import DeadlineExceeded, DeviceLost, InputError
+
+FileMaker = Callable[[str, bytes], LocalFile]
+Bench = Any  # of conftest.py
+BenchStarter = Callable[..., Bench]
+PlanMaker = Callable[..., RunPlan]
+WaitUntil = Callable[[Callable[[], bool], str], None]
+IsRunning = Callable[[int], bool]
+
+
+@pytest.fixture
+def make_plan(make_file: FileMaker) -> PlanMaker:
+    """make_plan("sh code", timeout_s=..., files=...)."""
+
+    def make(code: str, timeout_s: float = 20.0, **options: Any) -> RunPlan:
+        files = {"runner": make_file("runner", f"#!/bin/sh\n{code}\n".encode())}
+        files |= options.pop("files", {})
+        request = options.pop("request_json", b"{}")
+        return RunPlan(files, request, "runner", timeout_s, **options)
+
+    return make
+
+
+@pytest.fixture
+def pid_path(tmp_path: Path) -> Path:
+    """Where a runner writes the ids of its processes (the virtual phone's are the host's)."""
+    return tmp_path / "pids"
+
+
+@pytest.fixture
+def pids(pid_path: Path) -> Iterator[Callable[[], list[int]]]:
+    def read() -> list[int]:
+        return [int(word) for word in pid_path.read_text().split()] if pid_path.exists() else []
+
+    yield read
+    for pid in read():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def hang(pid_path: Path) -> str:
+    """A runner with a child, both deaf to polite signals."""
+    return (
+        f'trap "" TERM HUP INT; sleep 100 & echo $$ $! >{pid_path}.new; '
+        f"mv {pid_path}.new {pid_path}; echo last words >&2; wait; sleep 100"
+    )
+
+
+def test_run_all_that_the_runner_says_comes_back(bench: Bench, make_plan: PlanMaker) -> None:
+    request = json.dumps({"prompt": 'it\'s "$HOME"\n😀'}, indent=1).encode()
+    plan = make_plan(
+        'echo "arguments: $*"; echo talk >&2; cat request.json >report.json; exit 7',
+        request_json=request,
+    )
+    outcome = run_on_device(bench.device, plan)
+    assert outcome.exit_code == 7
+    assert outcome.stdout == "arguments: --request request.json --report report.json\n"
+    assert outcome.stderr == "talk\n"
+    assert outcome.report_json == request
+    assert bench.run_folders() == []
+
+
+def test_run_output_without_newline_and_binary_report_come_back(
+    bench: Bench, make_plan: PlanMaker
+) -> None:
+    plan = make_plan(r"printf half; printf '\0\377\n\n' >report.json")
+    outcome = run_on_device(bench.device, plan)
+    assert outcome.stdout == "half"
+    assert outcome.report_json == b"\0\xff\n\n"
+
+
+def test_run_files_lie_under_their_names_as_links(
+    bench: Bench, make_plan: PlanMaker, make_file: FileMaker
+) -> None:
+    image = make_file("image", b"pixels")
+    files = {"cases/a b/pixels_0.bin": image, "-odd name": image}
+    plan = make_plan("cat 'cases/a b/pixels_0.bin' './-odd name'; ls -l cases/*/", files=files)
+    outcome = run_on_device(bench.device, plan)
+    assert outcome.stdout.startswith("pixelspixels")
+    assert f"store/{image.sha256}" in outcome.stdout
+
+
+def test_run_second_time_pushes_nothing(bench: Bench, make_plan: PlanMaker) -> None:
+    plan = make_plan(f"exit 0 # {os.urandom(8).hex()}")
+    assert run_on_device(bench.device, plan).pushed_bytes > 0
+    assert run_on_device(bench.device, plan).pushed_bytes == 0
+
+
+def test_run_environment_is_the_plans_and_the_library_paths(
+    bench: Bench, make_plan: PlanMaker
+) -> None:
+    plan = make_plan(
+        'printf "%s|" "$LD_LIBRARY_PATH" "$ADSP_LIBRARY_PATH" "$EXTRA"', env={"EXTRA": "a 'b' $c"}
+    )
+    assert run_on_device(bench.device, plan).stdout == ".|.|a 'b' $c|"
+
+
+def test_run_without_report_has_none(bench: Bench, make_plan: PlanMaker) -> None:
+    outcome = run_on_device(bench.device, make_plan("exit 1"))
+    assert (outcome.exit_code, outcome.report_json) == (1, None)
+
+
+@pytest.mark.parametrize(("name", "code"), [("SEGV", 139), ("KILL", 137), ("ABRT", 134)])
+def test_run_killed_by_signal_is_128_plus_n(
+    bench: Bench, make_plan: PlanMaker, name: str, code: int
+) -> None:
+    outcome = run_on_device(bench.device, make_plan(f"kill -{name} $$"))
+    assert (outcome.exit_code, outcome.report_json) == (code, None)
+    assert bench.run_folders() == []
+
+
+def test_run_executable_that_cannot_start_is_126_or_127(bench: Bench, make_file: FileMaker) -> None:
+    files = {"runner": make_file("runner", b"\x7fELF no program")}
+    outcome = run_on_device(bench.device, RunPlan(files, b"{}", "runner", 10))
+    assert outcome.exit_code in (126, 127)
+    assert outcome.stderr
+
+
+@pytest.mark.parametrize("name", ["../up", "/abs", "a/../../b", "a\nb", " a", "request.json"])
+def test_run_file_name_that_leaves_the_folder_is_refused(
+    bench: Bench, make_plan: PlanMaker, make_file: FileMaker, name: str
+) -> None:
+    plan = make_plan("exit 0", files={name: make_file("x", b"x")})
+    with pytest.raises(InputError, match="file name"):
+        run_on_device(bench.device, plan)
+
+
+def test_run_over_its_time_is_killed_on_the_phone(
+    bench: Bench,
+    make_plan: PlanMaker,
+    pid_path: Path,
+    pids: Callable[[], list[int]],
+    is_running: IsRunning,
+) -> None:
+    with pytest.raises(DeadlineExceeded, match="killed on the device") as caught:
+        run_on_device(bench.device, make_plan(hang(pid_path), timeout_s=1.0))
+    assert len(pids()) == 2
+    assert not any(map(is_running, pids()))
+    assert bench.run_folders() == []
+    assert caught.value.serial == bench.device.serial
+    assert caught.value.timeout_s == 1.0
+    assert caught.value.stderr == "last words\n"
+
+
+def test_run_babbling_runner_does_not_stretch_the_deadline(
+    bench: Bench, make_plan: PlanMaker
+) -> None:
+    plan = make_plan("while true; do echo babble; done", timeout_s=0.7)
+    with pytest.raises(DeadlineExceeded, match="killed on the device"):
+        run_on_device(bench.device, plan)
+    assert bench.run_folders() == []
+
+
+def test_run_children_left_behind_by_the_runner_are_killed(
+    bench: Bench,
+    make_plan: PlanMaker,
+    pid_path: Path,
+    pids: Callable[[], list[int]],
+    is_running: IsRunning,
+) -> None:
+    plan = make_plan(f"sleep 100 >/dev/null 2>&1 & echo $! >{pid_path}; echo done")
+    assert run_on_device(bench.device, plan).stdout == "done\n"
+    assert not any(map(is_running, pids()))
+
+
+def test_run_interrupted_by_the_user_cleans_the_phone(
+    bench: Bench,
+    make_plan: PlanMaker,
+    pid_path: Path,
+    pids: Callable[[], list[int]],
+    wait_until: WaitUntil,
+    is_running: IsRunning,
+) -> None:
+    main_thread = threading.get_ident()
+
+    def interrupt() -> None:
+        wait_until(lambda: bool(pids()), "the runner's start")
+        signal.pthread_kill(main_thread, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_on_device(bench.device, make_plan(hang(pid_path), timeout_s=60))
+    thread.join()
+    assert not any(map(is_running, pids()))
+    assert bench.run_folders() == []
+
+
+def test_run_two_at_once_do_not_collide(bench: Bench, make_plan: PlanMaker) -> None:
+    plan = make_plan("cat request.json >report.json; sleep 0.3; cat request.json")
+    outcomes: dict[int, str] = {}
+
+    def go(number: int) -> None:
+        own = RunPlan(plan.files, str(number).encode(), plan.executable, plan.timeout_s)
+        outcomes[number] = run_on_device(bench.device, own).stdout
+
+    threads = [threading.Thread(target=go, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == {0: "0", 1: "1", 2: "2"}
+
+
+def test_run_server_killed_in_mid_run_is_lost_and_the_phone_cleans_up(
+    start_bench: BenchStarter,
+    own_server: PrivateServer,
+    make_plan: PlanMaker,
+    pid_path: Path,
+    pids: Callable[[], list[int]],
+    wait_until: WaitUntil,
+    is_running: IsRunning,
+) -> None:
+    bench = start_bench(own_server)
+
+    def kill() -> None:
+        wait_until(lambda: bool(pids()), "the runner's start")
+        own_server.stop()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with pytest.raises(DeviceLost, match=r"adb server at .* no longer answers") as caught:
+        run_on_device(bench.device, make_plan(hang(pid_path), timeout_s=60))
+    thread.join()
+    assert caught.value.serial == bench.device.serial
+    wait_until(lambda: not any(map(is_running, pids())), "the end of the runner")
+    wait_until(lambda: bench.run_folders() == [], "the end of the run folder")
+
+
+def test_run_link_dropped_in_mid_run_is_lost(
+    start_bench: BenchStarter,
+    make_plan: PlanMaker,
+    pid_path: Path,
+    pids: Callable[[], list[int]],
+    wait_until: WaitUntil,
+    is_running: IsRunning,
+) -> None:
+    bench = start_bench(faults=["drop_command={pattern: setsid, after_s: 0.5}"])
+    with pytest.raises(DeviceLost):
+        run_on_device(bench.device, make_plan(hang(pid_path), timeout_s=60))
+    wait_until(lambda: not any(map(is_running, pids())), "the end of the runner")
+    wait_until(lambda: bench.run_folders() == [], "the end of the run folder")
+
+
+def test_run_stream_closed_without_exit_code_is_lost(
+    start_bench: BenchStarter, make_plan: PlanMaker
+) -> None:
+    bench = start_bench(faults=["no_exit_code=setsid"])
+    with pytest.raises(DeviceLost, match="connected again"):
+        run_on_device(bench.device, make_plan("exit 0"))
+    assert bench.run_folders() == []
+
+
+def test_run_wedged_phone_does_not_hang_the_host(
+    start_bench: BenchStarter,
+    make_plan: PlanMaker,
+    pid_path: Path,
+    pids: Callable[[], list[int]],
+    wait_until: WaitUntil,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "STOP_S", 0.3)
+    monkeypatch.setattr(run, "SWEEP_S", 0.3)
+    bench = start_bench()
+
+    def wedge() -> None:
+        wait_until(lambda: bool(pids()), "the runner's start")
+        bench.phone.process.send_signal(signal.SIGSTOP)
+
+    thread = threading.Thread(target=wedge)
+    thread.start()
+    try:
+        with pytest.raises(DeadlineExceeded, match="does not answer"):
+            run_on_device(bench.device, make_plan(hang(pid_path), timeout_s=2.0))
+    finally:
+        thread.join()
+        bench.phone.process.send_signal(signal.SIGCONT)

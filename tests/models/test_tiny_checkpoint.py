@@ -1,0 +1,186 @@
+"""The committed checkpoint `smolvlm_tiny`: what it answers, and that it answers from the picture."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoTokenizer, SmolVLMForConditionalGeneration
+
+from training.batches import PackedPictures, pixels_of
+from training.checkpoint import IMAGE_TOKENS
+from training.evaluate import (
+    Checkpoint,
+    accuracy,
+    encode,
+    load_checkpoint,
+    replies,
+    with_shuffled_pictures,
+)
+from training.pictures import (
+    CALIBRATION_SEEDS,
+    EVALUATION_SEEDS,
+    TRAINING_SEEDS,
+    VALIDATION_SEEDS,
+)
+from training.pictures_for_specs import LIST_NAME, spec_examples
+from training.questions import Example, every_sentence, make_example
+from training.tokenizer import END_TOKEN, IMAGE_TOKEN, prompt_text, reply_text
+from training.train import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHECKPOINT_DIR = REPOSITORY / "models" / "checkpoints" / "smolvlm_tiny"
+PICTURES_DIR = REPOSITORY / "specs" / "pictures"
+FRESH_PICTURES = 500
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return load_checkpoint(CHECKPOINT_DIR)
+
+
+@pytest.fixture(scope="module")
+def fresh_examples() -> list[Example]:
+    return [make_example(seed) for seed in EVALUATION_SEEDS[:FRESH_PICTURES]]
+
+
+def test_seed_ranges_are_disjoint() -> None:
+    ranges = [TRAINING_SEEDS, VALIDATION_SEEDS, CALIBRATION_SEEDS, EVALUATION_SEEDS]
+    for earlier, later in zip(ranges, ranges[1:], strict=False):
+        assert earlier.stop <= later.start
+
+
+def test_training_stays_within_its_seeds() -> None:
+    settings = Settings()
+    assert settings.steps * settings.pictures <= len(TRAINING_SEEDS)
+
+
+def test_replies_to_fresh_pictures_are_right(
+    checkpoint: Checkpoint, fresh_examples: list[Example]
+) -> None:
+    assert accuracy(checkpoint, fresh_examples) >= 0.98
+
+
+def test_replies_with_shuffled_pictures_are_wrong(
+    checkpoint: Checkpoint, fresh_examples: list[Example]
+) -> None:
+    assert accuracy(checkpoint, with_shuffled_pictures(fresh_examples)) < 0.60
+
+
+def test_best_guess_without_picture_is_usually_wrong() -> None:
+    answers: dict[str, Counter[str]] = {}
+    examples = [make_example(seed) for seed in EVALUATION_SEEDS[:2000]]
+    for example in examples:
+        answers.setdefault(example.question, Counter())[example.answer] += 1
+    guessed = sum(counter.most_common(1)[0][1] for counter in answers.values())
+    assert guessed / len(examples) < 0.40
+
+
+def test_checkpoint_loads_as_the_stock_classes(checkpoint: Checkpoint) -> None:
+    assert type(checkpoint.model) is SmolVLMForConditionalGeneration
+    assert checkpoint.model.config.vision_config.model_type == "smolvlm_vision"
+    assert checkpoint.model.config.text_config.model_type == "llama"
+    text = checkpoint.model.config.text_config
+    assert text.num_key_value_heads < text.num_attention_heads
+    assert json.loads((CHECKPOINT_DIR / "tokenizer_config.json").read_text())[
+        "tokenizer_class"
+    ].startswith("GPT2Tokenizer")
+
+
+def test_checkpoint_is_about_one_million_parameters_and_four_megabytes(
+    checkpoint: Checkpoint,
+) -> None:
+    parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
+    assert 500_000 <= parameters <= 1_500_000
+    assert (CHECKPOINT_DIR / "model.safetensors").stat().st_size <= 4_000_000
+
+
+def test_every_prompt_fits_in_64_tokens_with_16_of_the_picture(checkpoint: Checkpoint) -> None:
+    tokenizer = checkpoint.tokenizer
+    image_id = checkpoint.model.config.image_token_id
+    assert tokenizer.convert_tokens_to_ids(IMAGE_TOKEN) == image_id
+    for question in (text for text in every_sentence() if text.endswith("?")):
+        ids = tokenizer(prompt_text(tokenizer, question, checkpoint.image_tokens))["input_ids"]
+        assert len(ids) <= 64
+        assert ids.count(image_id) == 16
+
+
+def test_every_reply_ends_within_sixteen_tokens_with_the_stop_token(
+    checkpoint: Checkpoint,
+) -> None:
+    stop_id = checkpoint.model.generation_config.eos_token_id
+    assert checkpoint.tokenizer.convert_tokens_to_ids(END_TOKEN) == stop_id
+    for answer in (text for text in every_sentence() if text.endswith(".")):
+        ids = checkpoint.tokenizer(reply_text(answer))["input_ids"]
+        assert 4 <= len(ids) <= 16
+        assert ids[-1] == stop_id
+
+
+@pytest.mark.parametrize("text", ["Grüße, 12 Äpfel?", "\t{x}\n", "日本", "naïve 🙂"])
+def test_any_text_survives_the_tokenizer(text: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT_DIR)
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_training_pixels_equal_the_image_processors(checkpoint: Checkpoint) -> None:
+    examples = [make_example(seed) for seed in VALIDATION_SEEDS[:8]]
+    batch = encode(checkpoint, examples)
+    pixels = np.stack([pixels_of(example.image) for example in examples])
+    assert batch["pixel_values"].shape == (8, 1, 3, 64, 64)
+    np.testing.assert_allclose(batch["pixel_values"][:, 0].numpy(), pixels, atol=1e-6)
+    assert bool((batch["pixel_attention_mask"] == 1).all())
+
+
+@torch.inference_mode()
+def test_packed_questions_compute_the_same_as_each_alone(checkpoint: Checkpoint) -> None:
+    tokenizer = checkpoint.tokenizer
+    data = PackedPictures(tokenizer, IMAGE_TOKENS, batches=1, pictures=2, slots=3)
+    layout = data.layout
+    pixels, input_ids, _labels, _cells = data[0]
+    packed = checkpoint.model(
+        input_ids=input_ids,
+        attention_mask=layout.attention_mask().expand(2, -1, -1, -1),
+        position_ids=layout.position_ids().expand(2, -1),
+        pixel_values=pixels[:, None],
+    ).logits
+    prefix = len(layout.prefix_ids)
+    for slot in range(3):
+        begin = prefix + slot * layout.slot_width
+        end = begin + layout.slot_width
+        alone_ids = torch.cat([input_ids[:, :prefix], input_ids[:, begin:end]], dim=1)
+        alone = checkpoint.model(input_ids=alone_ids, pixel_values=pixels[:, None]).logits
+        torch.testing.assert_close(packed[:, begin:end], alone[:, prefix:], atol=1e-3, rtol=1e-3)
+
+
+def test_packed_slots_hold_the_same_tokens_as_whole_prompts(checkpoint: Checkpoint) -> None:
+    tokenizer = checkpoint.tokenizer
+    data = PackedPictures(tokenizer, IMAGE_TOKENS, batches=1, pictures=1, slots=1)
+    _pixels, input_ids, labels, _cells = data[0]
+    text = tokenizer.decode(input_ids[0])
+    question = text.rsplit("<fake_token_around_image>", 1)[1].split(END_TOKEN)[0]
+    answer = tokenizer.decode(labels[0][labels[0] >= 0], skip_special_tokens=True).strip()
+    whole = prompt_text(tokenizer, question, IMAGE_TOKENS) + reply_text(answer)
+    ids = tokenizer(whole)["input_ids"]
+    assert input_ids[0, : len(ids)].tolist() == ids
+
+
+def test_spec_pictures_are_what_the_script_draws() -> None:
+    listed = json.loads((PICTURES_DIR / LIST_NAME).read_text(encoding="utf-8"))
+    drawn = spec_examples()
+    assert [entry["file"] for entry in listed] == list(drawn)
+    for entry in listed:
+        example = drawn[entry["file"]]
+        with Image.open(PICTURES_DIR / entry["file"]) as image:
+            np.testing.assert_array_equal(np.asarray(image), np.asarray(example.image))
+        assert entry["seed"] == example.seed
+        assert (entry["question"], entry["answer"]) == (example.question, example.answer)
+
+
+def test_spec_pictures_are_answered_right(checkpoint: Checkpoint) -> None:
+    examples = list(spec_examples().values())
+    assert replies(checkpoint, examples) == [example.answer for example in examples]

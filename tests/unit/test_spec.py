@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import HarnessError, InputError, SpecError
+from harness.spec import Conditions, ImageSource, Spec, find_spec, load_spec, load_specs
+from harness.spec.document import Document
+from harness.spec.yaml_source import parse_yaml
+
+WriteSpec = Callable[..., Path]
+
+
+def test_load_spec_valid_file_gives_its_values(spec: Spec) -> None:
+    assert (spec.model, spec.family, spec.modes) == ("tiny", "smolvlm", ("kv", "hybrid"))
+    assert spec.recipe.as_dict() == {"quantization": "16a8w", "kv_cache_bits": 16}
+    assert spec.cases["blue"].expect.all_of == ("blue",)
+    assert spec.checkpoint.path == spec.path.parent / "checkpoint"
+
+
+def test_load_spec_picture_by_path_gets_the_sha256_of_its_file(spec: Spec) -> None:
+    assert spec.cases["blue"].images[0].sha256 == hashlib.sha256(b"another picture").hexdigest()
+
+
+def test_load_spec_several_pictures_are_kept_in_order(write_spec: WriteSpec) -> None:
+    (write_spec().parent / "green.png").write_bytes(b"a third picture")
+    loaded = load_spec(write_spec(("image: blue.png", "image: [green.png, blue.png]")))
+    assert [image.path.name for image in loaded.cases["blue"].images if image.path] == [
+        "green.png",
+        "blue.png",
+    ]
+
+
+def test_spec_is_frozen(spec: Spec) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec.model = "other"  # type: ignore[misc]
+
+
+def test_load_spec_missing_file_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        load_spec(tmp_path / "absent.yaml")
+
+
+def test_floor_value_for_knows_only_its_socs(spec: Spec) -> None:
+    assert spec.floors[0].value_for("SM8650") == 50
+    assert spec.floors[0].value_for("SM8850") is None
+
+
+def test_floor_target_left_out_means_silicon(spec: Spec) -> None:
+    assert spec.floors[0].holds_for == Conditions("kv", 128, "silicon")
+
+
+def test_floor_place_is_its_line(spec: Spec) -> None:
+    assert str(spec.floors[0].place).endswith("tiny.yaml:18")
+
+
+def test_conditions_differences_say_which_and_how() -> None:
+    differences = Conditions("kv", 128, "silicon").differences(
+        Conditions("hybrid", 128, "simulator")
+    )
+    assert differences == ("mode is hybrid, not kv", "target is simulator, not silicon")
+
+
+def test_inputs_sha256_changes_with_the_prompt(spec: Spec, write_spec: WriteSpec) -> None:
+    other = load_spec(write_spec(("What colour", "Which colour")))
+    assert other.cases["blue"].inputs_sha256 != spec.cases["blue"].inputs_sha256
+
+
+def test_inputs_sha256_changes_with_the_picture(spec: Spec, write_spec: WriteSpec) -> None:
+    path = write_spec()
+    (path.parent / "blue.png").write_bytes(b"a repainted picture")
+    assert load_spec(path).cases["blue"].inputs_sha256 != spec.cases["blue"].inputs_sha256
+
+
+def test_inputs_sha256_stays_when_only_the_expectation_changes(
+    spec: Spec, write_spec: WriteSpec
+) -> None:
+    other = load_spec(write_spec(("all_of: [blue]", "all_of: [azure]")))
+    assert other.cases["blue"].inputs_sha256 == spec.cases["blue"].inputs_sha256
+
+
+def test_load_spec_package_that_is_not_installed_is_no_mistake(write_spec: WriteSpec) -> None:
+    image = f"{{package: not_installed_here, path: a/b.png, sha256: '{'0' * 64}'}}"
+    loaded = load_spec(write_spec(("image: blue.png", f"image: {image}")))
+    with pytest.raises(InputError, match="pip install not_installed_here"):
+        loaded.cases["blue"].images[0].locate()
+
+
+def test_locate_url_not_fetched_says_how_to_fetch_it(cache_dir: Path) -> None:
+    image = ImageSource("0" * 64, url="https://example.org/a.png")
+    with pytest.raises(InputError) as caught:
+        image.locate()
+    assert str(cache_dir) in str(caught.value.hint)
+    assert "https://example.org/a.png" in str(caught.value.hint)
+
+
+def test_locate_fetched_url_finds_it(cache_dir: Path) -> None:
+    sha256 = hashlib.sha256(b"fetched").hexdigest()
+    (cache_dir / "pictures").mkdir(parents=True)
+    (cache_dir / "pictures" / sha256).write_bytes(b"fetched")
+    image = ImageSource(sha256, url="https://example.org/a.png")
+    assert image.locate() == cache_dir / "pictures" / sha256
+
+
+def test_locate_changed_picture_is_refused(spec: Spec) -> None:
+    image = spec.cases["blue"].images[0]
+    (spec.path.parent / "blue.png").write_bytes(b"changed since")
+    with pytest.raises(InputError, match="sha256"):
+        image.locate()
+
+
+def test_load_specs_tells_the_mistakes_of_all_files(write_spec: WriteSpec) -> None:
+    write_spec(("16a8w", "16a9w"), name="a.yaml")
+    folder = write_spec(("kv_cache_bits: 16", "kv_cache_bits: 5"), name="b.yaml").parent
+    with pytest.raises(SpecError) as caught:
+        load_specs(folder)
+    assert [problem.file.name for problem in caught.value.problems] == ["a.yaml", "b.yaml"]
+
+
+def test_load_specs_same_model_twice_is_a_mistake(write_spec: WriteSpec) -> None:
+    write_spec(name="a.yaml")
+    folder = write_spec(name="b.yaml").parent
+    with pytest.raises(SpecError, match=r"a\.yaml has the model 'tiny' too"):
+        load_specs(folder)
+
+
+def test_load_specs_missing_folder_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        load_specs(tmp_path / "absent")
+
+
+def test_find_spec_by_model_name_finds_the_repositorys() -> None:
+    assert find_spec("smolvlm_500m_instruct").model == "smolvlm_500m_instruct"
+
+
+def test_find_spec_by_path_reads_that_file(write_spec: WriteSpec) -> None:
+    assert find_spec(str(write_spec())).model == "tiny"
+
+
+def test_find_spec_typo_names_the_nearest_model() -> None:
+    with pytest.raises(InputError) as caught:
+        find_spec("smolvlm_500m_instrct")
+    assert caught.value.hint == "did you mean smolvlm_500m_instruct?"
+
+
+def test_specs_of_the_repository_are_valid() -> None:
+    assert {"smolvlm_tiny", "smolvlm_500m_instruct"} <= set(load_specs())
+
+
+def test_smolvlm_500m_floor_holds_at_the_context_it_dates_from() -> None:
+    floor = find_spec("smolvlm_500m_instruct").floors[0]
+    assert floor.holds_for == Conditions("kv", 128, "silicon")
+    assert (floor.metric, floor.value_for("SM8650"), floor.value_for("SM8750")) == (
+        "e2e_tokens_per_s",
+        50,
+        55,
+    )
+
+
+def test_parse_yaml_many_aliases_stops_early() -> None:
+    levels = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    for name, inner in zip("bcdefghi", "abcdefgh", strict=True):
+        levels.append(f"{name}: &{name} [{', '.join([f'*{inner}'] * 10)}]")
+    source = parse_yaml(Path("bomb.yaml"), "\n".join(levels).encode())
+    assert [problem.problem for problem in source.problems] == ["more than 50000 values"]
+
+
+def test_parse_yaml_very_deep_nesting_is_a_mistake() -> None:
+    source = parse_yaml(Path("deep.yaml"), b"- " * 200_000)
+    assert [problem.problem for problem in source.problems] == ["nested more than 32 deep"]
+
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("kv")
+)
+KEYS = st.one_of(
+    st.sampled_from([*Document.model_json_schema()["properties"], "path", "package", "url"]),
+    st.sampled_from(["hub", "image", "prompt", "expect", "all_of", "metric", "mode"]),
+    st.sampled_from(["sm8750_token_rate", "text_decoder_pte_size_bytes"]),
+    st.text(max_size=5),
+)
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=25,
+)
+
+
+def _load_or_refuse(path: Path) -> None:
+    try:
+        assert isinstance(load_spec(path), Spec)
+    except SpecError as error:
+        assert error.problems
+        assert str(error)
+
+
+@settings(max_examples=200, deadline=None)
+@given(tree=TREES)
+def test_load_spec_random_yaml_gives_a_spec_or_a_spec_error(
+    tree: object, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("random") / "a.yaml"
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+    _load_or_refuse(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_load_spec_random_value_anywhere_gives_a_spec_or_a_spec_error(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    base = (Path(__file__).with_name("specs_bad") / "mode_twice.yaml").read_text()
+    tree = yaml.safe_load(base)
+    node = tree
+    while True:
+        key = data.draw(st.sampled_from(sorted(node)) if isinstance(node, dict) else st.just(0))
+        if not isinstance(node[key], dict | list) or not node[key] or data.draw(st.booleans()):
+            break
+        node = node[key]
+    node[key] = data.draw(TREES)
+    path = tmp_path_factory.mktemp("random") / "a.yaml"
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+    _load_or_refuse(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.one_of(st.binary(max_size=60), st.text(max_size=60).map(lambda t: t.encode())))
+def test_load_spec_random_bytes_give_a_spec_error(
+    text: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("random") / "a.yaml"
+    path.write_bytes(text)
+    with pytest.raises(HarnessError):
+        load_spec(path)
