@@ -15,7 +15,15 @@ import torch
 from torch.utils.data import Dataset
 from transformers import GPT2Tokenizer
 
-from training.pictures import BACKGROUNDS, COLORS, PICTURE_SIZE, SHAPES, TRAINING_SEEDS, Scene, draw_picture
+from training.pictures import (
+    BACKGROUNDS,
+    COLORS,
+    PICTURE_SIZE,
+    SHAPES,
+    TRAINING_SEEDS,
+    Scene,
+    draw_picture,
+)
 from training.questions import ask_several, every_sentence
 from training.tokenizer import IMAGE_TOKEN, prompt_text, reply_text
 
@@ -95,7 +103,9 @@ class PackedPictures(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, tor
     def __len__(self) -> int:
         return self._batches
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __getitem__(
+        self, index: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         first = index * self._pictures
         seeds = [TRAINING_SEEDS[first + offset] for offset in range(self._pictures)]
         layout = self.layout

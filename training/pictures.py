@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-TRAINING_SEEDS = range(0, 1_000_000_000)
+TRAINING_SEEDS = range(1_000_000_000)
 VALIDATION_SEEDS = range(1_000_000_000, 1_100_000_000)
 CALIBRATION_SEEDS = range(1_500_000_000, 1_600_000_000)
 EVALUATION_SEEDS = range(2_000_000_000, 2_100_000_000)

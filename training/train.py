@@ -45,7 +45,10 @@ def train(settings: Settings, out_dir: Path, report: Callable[[str], None]) -> N
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
     import ctypes
-    libc = ctypes.CDLL('libc.so.6'); libc.mallopt(-3, 1 << 30); libc.mallopt(-1, 1 << 30)
+
+    libc = ctypes.CDLL("libc.so.6")
+    libc.mallopt(-3, 1 << 30)
+    libc.mallopt(-1, 1 << 30)
     tokenizer = build_tokenizer()
     model = SmolVLMForConditionalGeneration(build_config(tokenizer))
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -64,7 +67,9 @@ def train(settings: Settings, out_dir: Path, report: Callable[[str], None]) -> N
     loader = DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=4)
     for step, (pixels, input_ids, labels, cells) in enumerate(loader, start=1):
         rate_factor = _rate_factor(step, settings)
-        answer_loss, hint_loss = _losses(model, hints, data.layout, pixels, input_ids, labels, cells)
+        answer_loss, hint_loss = _losses(
+            model, hints, data.layout, pixels, input_ids, labels, cells
+        )
         (answer_loss + settings.hint_weight * hint_loss).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, base_rate in optimizers:
@@ -76,7 +81,9 @@ def train(settings: Settings, out_dir: Path, report: Callable[[str], None]) -> N
         sum_hint += float(hint_loss.detach())
         if step % 50 == 0:
             elapsed = time.monotonic() - started
-            report(f"step {step:5d}  loss {sum_loss / 50:.4f}  hint {sum_hint / 50:.4f}  {elapsed:6.0f} s")
+            report(
+                f"step {step:5d}  loss {sum_loss / 50:.4f}  hint {sum_hint / 50:.4f}  {elapsed:6.0f} s"
+            )
             sum_loss = sum_hint = 0.0
         if step % settings.steps_between_checks == 0 or step == settings.steps:
             model.eval()

@@ -22,7 +22,6 @@ from harness.compile.process import CompilerProcesses, OnStage
 from harness.compile.stack import CompilerStack, find_compiler_stack
 from harness.errors import InputError
 from harness.manifest import (
-    COMPONENTS,
     MANIFEST_NAME,
     TOKENIZER_NAME,
     Checkpoint,
@@ -31,6 +30,7 @@ from harness.manifest import (
     describe_files,
     write_manifest,
 )
+from harness.vocabulary import COMPONENTS
 
 __all__ = ["BundleRequest", "compile_bundle"]
 
@@ -108,7 +108,8 @@ def _assemble(
             model=spec.model,
             family=spec.family,
             checkpoint=Checkpoint(
-                source=spec.checkpoint.hub or str(spec.checkpoint.path and spec.checkpoint.path.name),
+                source=spec.checkpoint.hub
+                or str(spec.checkpoint.path and spec.checkpoint.path.name),
                 revision=spec.checkpoint.revision,
                 sha256=prepare_job.checkpoint_sha256,
             ),

@@ -12,6 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from harness.compile import quantize, simulate
+from harness.compile.decoder_metadata import constant_methods
+from harness.compile.dram import DramTraffic, parse_dram_traffic
+from harness.compile.job import LOG_NAME, Job, write_result
+from harness.compile.lower import Graph, HtpOptions, lower
+from harness.compile.pte import MethodContents, check_fully_delegated, read_methods
+from harness.compile.source import load, prompt_of, prompt_with_reply
+from harness.manifest import Component, MethodFacts
 from models.checkpoint import Checkpoint
 from models.components import (
     Components,
@@ -31,15 +40,6 @@ from models.generate import (
     prefill,
 )
 from models.prompt import Prompt
-
-from harness.compile import quantize, simulate
-from harness.compile.decoder_metadata import constant_methods
-from harness.compile.dram import DramTraffic, parse_dram_traffic
-from harness.compile.job import LOG_NAME, Job, write_result
-from harness.compile.lower import Graph, HtpOptions, lower
-from harness.compile.pte import MethodContents, check_fully_delegated, read_methods
-from harness.compile.source import load, prompt_of, prompt_with_reply
-from harness.manifest import Component, MethodFacts
 
 Tell = Callable[[str], None]
 Inputs = tuple[torch.Tensor, ...]
@@ -71,9 +71,7 @@ def build_component(job: Job, folder: Path, tell: Tell) -> None:
     if job.simulator:
         tell("measuring on the simulator")
         sqnr_db = measure_sqnr_db(path)
-    write_result(
-        folder, Component(path.name, facts, sqnr_db, round(time.monotonic() - started, 1))
-    )
+    write_result(folder, Component(path.name, facts, sqnr_db, round(time.monotonic() - started, 1)))
 
 
 def pte_name(job: Job) -> str:

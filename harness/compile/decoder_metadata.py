@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.checkpoint import Checkpoint
-from models.decoder import DecoderConfig
-
 from harness.compile.job import Job
 from harness.compile.quantize import Boundary
+from models.checkpoint import Checkpoint
+from models.decoder import DecoderConfig
 
 
 def constant_methods(

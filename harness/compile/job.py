@@ -89,7 +89,9 @@ def write_result(folder: Path, result: Any) -> None:
 def code_sha256() -> str:
     """Hash of the sources that turn a checkpoint into a bundle."""
     root = Path(__file__).resolve().parents[2]
-    sources = sorted([*(root / "models").glob("*.py"), *(root / "harness" / "compile").glob("*.py")])
+    sources = sorted(
+        [*(root / "models").glob("*.py"), *(root / "harness" / "compile").glob("*.py")]
+    )
     digest = hashlib.sha256()
     for source in sources:
         digest.update(f"{source.relative_to(root)} {file_sha256(source)}\n".encode())

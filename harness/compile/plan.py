@@ -9,10 +9,9 @@ from pathlib import Path
 from harness.cache import file_sha256
 from harness.compile.job import PREPARE, Conversation, Job
 from harness.errors import CompileError
-from harness.manifest import COMPONENTS
 from harness.socs import Soc
 from harness.spec import CheckpointRef, ImageSource, Spec
-from harness.vocabulary import Mode, Target
+from harness.vocabulary import COMPONENTS, Mode, Target
 
 _CALIBRATION_REPLY_TOKENS = 64
 _WEIGHT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from models.components import build_components
+import torch
 
 from harness.compile.job import Conversation, Job, write_result
 from harness.compile.prepared import PreparedCases
 from harness.compile.source import load, prompt_with_reply
 from harness.manifest import TOKENIZER_NAME, CaseInputs, ImageInput
+from models.components import build_components
 
 
 def prepare_cases(job: Job, folder: Path, tell: Callable[[str], None]) -> None:
@@ -45,10 +46,10 @@ def prepare_cases(job: Job, folder: Path, tell: Callable[[str], None]) -> None:
 def _write_pixels(
     folder: Path,
     conversation: Conversation,
-    pixels: object,  # (n_images, 3, H, W) float32
+    pixels: torch.Tensor,  # (n_images, 3, H, W) float32
 ) -> tuple[ImageInput, ...]:
     images = []
-    for index, picture in enumerate(pixels):  # type: ignore[call-overload]
+    for index, picture in enumerate(pixels):
         name = f"cases/{conversation.name}/pixels_{index}.bin"
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -77,9 +77,7 @@ class CompilerProcesses:
         tell("done", final / LOG_NAME)
         return final
 
-    def _compile(
-        self, job: Job, folder: Path, tell: Callable[[str, Path | None], None]
-    ) -> None:
+    def _compile(self, job: Job, folder: Path, tell: Callable[[str, Path | None], None]) -> None:
         log = folder / LOG_NAME
         with log.open("w", encoding="utf-8") as sink:
             process = self._start(folder, sink.fileno())
@@ -121,7 +119,9 @@ class CompilerProcesses:
         doing = f"compiling {job.part} of {job.checkpoint} for {job.soc or 'its cases'}"
         with suppress(OSError, ValueError):
             error = json.loads((folder / ERROR_NAME).read_text(encoding="utf-8"))
-            problem = error["problem"] if not error["doing"] else f"{error['doing']}: {error['problem']}"
+            problem = (
+                error["problem"] if not error["doing"] else f"{error['doing']}: {error['problem']}"
+            )
             return CompileError(
                 doing, problem, expected=error["expected"], hint=error["hint"], log=kept
             )

@@ -168,7 +168,11 @@ def _encoding(node: Node) -> Encoding:
         )
     _, scale, zero_point, quant_min, quant_max, dtype = node.args[:6]
     return Encoding(
-        float(scale), int(zero_point), int(quant_min), int(quant_max), str(dtype)  # type: ignore[arg-type]
+        float(scale),
+        int(zero_point),
+        int(quant_min),
+        int(quant_max),
+        str(dtype),
     )
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from executorch.runtime import Runtime
+
+from harness.compile.quantize import Boundary, Encoding
 from models.components import Components
 from models.generate import Graphs, KvCache, decode, embed, float_graphs, prefill
 from models.prompt import Prompt
-
-from harness.compile.quantize import Boundary, Encoding
 
 TIME_BUDGET_S = 60.0
 """A full-width decoder takes close to a minute a token on the simulator."""
@@ -40,7 +40,9 @@ def sqnr_of_calls(
     with torch.no_grad():
         pairs = [(module(*sample), method.execute(list(sample))[0].clone()) for sample in samples]
     return round(
-        sqnr_db(torch.cat([a.flatten() for a, _ in pairs]), torch.cat([b.flatten() for _, b in pairs])),
+        sqnr_db(
+            torch.cat([a.flatten() for a, _ in pairs]), torch.cat([b.flatten() for _, b in pairs])
+        ),
         2,
     )
 
@@ -71,16 +73,16 @@ def sqnr_of_decoder(
     return round(sqnr_db(expected[: len(got)], got), 2)
 
 
-@torch.no_grad()
 def _teacher_forced(graphs: Graphs, prompt: Prompt, reply: list[int]) -> torch.Tensor:
     """Logits (positions, vocab) over a prompt and the reply after it."""
     deadline = time.monotonic() + TIME_BUDGET_S
     cache = KvCache(graphs.config)
-    logits = [prefill(graphs, prompt, cache)]
-    for token in reply[:-1]:
-        if time.monotonic() > deadline:
-            break
-        logits.append(decode(graphs, embed(graphs, [token], 1), cache))
+    with torch.no_grad():
+        logits = [prefill(graphs, prompt, cache)]
+        for token in reply[:-1]:
+            if time.monotonic() > deadline:
+                break
+            logits.append(decode(graphs, embed(graphs, [token], 1), cache))
     return torch.cat(logits)
 
 

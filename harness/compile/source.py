@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL import Image
+
+from harness.compile.job import Conversation, Job
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.components import Components
 from models.generate import float_graphs, greedy_reply
 from models.prompt import Prompt, build_prompt
 from models.registry import find_family
-from PIL import Image
-
-from harness.compile.job import Conversation, Job
 
 
 def load(job: Job) -> Checkpoint:

@@ -6,9 +6,9 @@ A device is anything that speaks adb. `connect_server` or `start_private_server`
 
 from harness.device.adb_program import adb_program
 from harness.device.deadline import Deadline
-from harness.device.deploy import PushStats, deploy
 from harness.device.device import Device, DeviceFacts, open_device
 from harness.device.private_server import PrivateServer, start_private_server
+from harness.device.push import PushStats, deploy
 from harness.device.run import RunOutcome, RunPlan, run_on_device
 from harness.device.server import AdbServer, DeviceEntry, connect_server
 from harness.device.shell import CommandResult

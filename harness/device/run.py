@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from harness.device.deadline import Deadline
-from harness.device.deploy import Progress, deploy
 from harness.device.device import Device
+from harness.device.push import Progress, deploy
 from harness.device.run_script import RUN_SCRIPT, SWEEP_SCRIPT
 from harness.device.shell import CommandResult, ShellStream, command_line
 from harness.device.store import ROOT_DIR, LocalFile
@@ -124,6 +124,8 @@ def _run_script(device: Device, plan: RunPlan) -> Transcript:
             if isinstance(err, TimeoutError) and deadline.expired:
                 raise _too_long(doing, device, plan, transcript, fate) from err
             raise
+    if not transcript.complete:
+        _sweep(device, run_id)
     return transcript
 
 
@@ -148,10 +150,13 @@ def _stop(device: Device, run_id: str, stream: ShellStream, transcript: Transcri
             transcript.append(frame_id, payload)
     except (AdbFail, EOFError, OSError):
         stream.connection.close()
-    if transcript.fate is not None:
-        return transcript.fate
+    return transcript.fate or _sweep(device, run_id)
+
+
+def _sweep(device: Device, run_id: str) -> str:
+    """What `_stop` does, over a new connection, for a script that no longer can."""
+    argv = ["sh", "-c", SWEEP_SCRIPT, "sh", ROOT_DIR, run_id]
     try:
-        argv = ["sh", "-c", SWEEP_SCRIPT, "sh", ROOT_DIR, run_id]
         return device.shell(argv, Deadline(SWEEP_S)).stdout.strip() or "out of reach"
     except DeviceError:
         return "out of reach"

@@ -63,6 +63,11 @@ class Transcript:
         return next(iter(self._words("stopped")), None)
 
     @property
+    def complete(self) -> bool:
+        """Whether the script came to its own end and so has cleaned up."""
+        return self.exit_code == 0
+
+    @property
     def runner_exit_code(self) -> int | None:
         """128 + N after signal N; None if the runner's end was not seen."""
         words = self._words("end")

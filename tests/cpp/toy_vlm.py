@@ -5,10 +5,17 @@ answer depends on every cached entry (two attention layers, positions enter thro
 table), so a cache that is filled, moved or requantised wrongly changes the tokens.
 `reference_tokens` runs the same modules in PyTorch, with a cache written independently of
 the runner's.
+
+    python toy_vlm.py VARIANT FOLDER
+
+writes the PTEs of a variant, pixels, and `expected.json` with prompts and their answers, so
+that the tests themselves need not import torch.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -244,7 +251,6 @@ def write_program(
     """Exports `methods` (name -> module, example inputs) into one PTE for ExecuTorch's kernels."""
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
     from executorch.exir.passes import MemoryPlanningPass
-    from executorch.exir.passes.quant_fusion_pass import QuantFusionPass  # noqa: F401
 
     exported = {
         name: torch.export.export(module, inputs, strict=False)
@@ -390,3 +396,71 @@ def reference_tokens(
         row = toy.token_embedding(torch.tensor([[tokens[-1]]], dtype=torch.int32))[0]
         tokens.append(int(run_reference_step(toy.decode, cache, row, 1).to(torch.float64).argmax()))
     return tokens
+
+
+VARIANTS = {
+    "float": ToySpec(),
+    # Context and prefill width that do not divide, int64 positions, buffers of the PTE's own.
+    "planned": ToySpec(
+        context_length=23, ar_len=5, position_dtype=torch.int64, planned_io=True, seed=3
+    ),
+    "uint16_same": quantised_spec(torch.uint16, same_encodings=True),
+    "uint16_apart": quantised_spec(torch.uint16, same_encodings=False),
+    "uint8_apart": quantised_spec(torch.uint8, same_encodings=False),
+}
+IMG = IMAGE_TOKEN_ID
+PROMPTS: dict[str, list[int]] = {
+    "one_token": [3],
+    "two_images": [1, IMG, IMG, IMG, 5, 9, IMG, IMG, IMG, 3, 12],
+    "one_step": [11, 4, 60, 2, 9, 33, 21, 8],
+    "many_steps": [(5 * i + 8) % 60 + 1 if (5 * i + 8) % 60 + 1 != IMG else 0 for i in range(20)],
+}
+
+
+def write_expected(toy: ToyVlm, folder: Path) -> None:
+    """Writes pixels_0.bin, pixels_1.bin and the answers of both modes to all prompts."""
+    torch.manual_seed(1)
+    images = [torch.randn(1, 3, IMAGE_SIDE, IMAGE_SIDE) for _ in range(2)]
+    for index, image in enumerate(images):
+        image.numpy().tofile(folder / f"pixels_{index}.bin")
+    cases = {}
+    for name, ids in PROMPTS.items():
+        shown = images if IMAGE_TOKEN_ID in ids else []
+        cases[name] = {
+            "ids": ids,
+            "n_images": len(shown),
+            "kv": reference_tokens(toy, ids, shown, 100, "kv"),
+            "hybrid": reference_tokens(toy, ids, shown, 100, "hybrid"),
+        }
+    expected = {
+        "context_length": toy.spec.context_length,
+        "ar_len": toy.spec.ar_len,
+        "vocab_size": VOCAB,
+        "image_token_id": IMAGE_TOKEN_ID,
+        "image_shape": [1, 3, IMAGE_SIDE, IMAGE_SIDE],
+        "cache_scalars_per_token": 2 * LAYERS * KV_HEADS * HEAD_DIM,
+        "cases": cases,
+    }
+    (folder / "expected.json").write_text(json.dumps(expected), encoding="utf-8")
+
+
+def write_odd_decoders(toy: ToyVlm, folder: Path) -> None:
+    """Decoders that a runner must refuse, or that serve one mode only."""
+    kv_only = {"kv_forward": (toy.decode, toy.example_inputs(1))}
+    write_program(folder / "decoder_kv_only.pte", kv_only)
+    both = {**kv_only, "prefill_forward": (toy.prefill, toy.example_inputs(toy.spec.ar_len))}
+    write_program(folder / "decoder_float_encodings.pte", both, {"get_k_scale_output_0": 1.0})
+    toy.decode.decoder.head.bias.data[5] = float("nan")
+    write_program(folder / "decoder_nan.pte", {"kv_forward": (toy.decode, toy.example_inputs(1))})
+
+
+def main(variant: str, folder: Path) -> None:
+    toy = ToyVlm(VARIANTS[variant])
+    write_ptes(toy, folder)
+    write_expected(toy, folder)
+    if variant == "float":
+        write_odd_decoders(toy, folder)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -166,6 +166,31 @@ def test_run_babbling_runner_does_not_stretch_the_deadline(
     assert bench.run_folders() == []
 
 
+def test_run_over_its_time_needs_no_second_connection_to_be_killed(
+    bench: Bench, make_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "SWEEP_SCRIPT", "echo not needed")
+    with pytest.raises(DeadlineExceeded, match="killed on the device"):
+        run_on_device(bench.device, make_plan("sleep 100", timeout_s=0.5))
+
+
+def test_run_whose_own_script_died_is_swept(
+    bench: Bench,
+    make_plan: PlanMaker,
+    pid_path: Path,
+    pids: Callable[[], list[int]],
+    is_running: IsRunning,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "STOP_S", 0.5)
+    # The runner's parent is the script: as if Android had killed it for lack of memory.
+    plan = make_plan(f"echo $$ >{pid_path}; kill -9 $PPID; exec sleep 100", timeout_s=1.0)
+    with pytest.raises(DeadlineExceeded, match="killed on the device"):
+        run_on_device(bench.device, plan)
+    assert not any(map(is_running, pids()))
+    assert bench.run_folders() == []
+
+
 def test_run_children_left_behind_by_the_runner_are_killed(
     bench: Bench,
     make_plan: PlanMaker,
@@ -286,7 +311,7 @@ def test_run_wedged_phone_does_not_hang_the_host(
     thread.start()
     try:
         with pytest.raises(DeadlineExceeded, match="does not answer"):
-            run_on_device(bench.device, make_plan(hang(pid_path), timeout_s=2.0))
+            run_on_device(bench.device, make_plan(hang(pid_path), timeout_s=1.0))
     finally:
         thread.join()
         bench.phone.process.send_signal(signal.SIGCONT)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.device import Deadline, Device
@@ -25,6 +25,7 @@ NASTY = [
 ]
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
 def test_command_line_any_text_reaches_a_real_shell_unchanged(arguments: list[str]) -> None:
     line = command_line(["printf", r"%s\0", "first", *arguments], "/tmp", {"A": "b c"})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.device import Device, LocalFile, deploy
+from harness.device import Device, LocalFile, deploy, push, sync
 from harness.errors import (
     BundleCorrupt,
     DeviceError,
@@ -92,6 +93,14 @@ def test_deploy_truncated_local_file_blames_the_bundle(
         deploy(device, {"a": file})
 
 
+def test_deploy_that_fails_leaves_no_unnamed_files(bench: Bench, make_file: FileMaker) -> None:
+    files = {"good": make_file("good", os.urandom(100)), "bad": make_file("bad", os.urandom(100))}
+    files["bad"].path.unlink()
+    with pytest.raises(BundleCorrupt):
+        deploy(bench.device, files)
+    assert [name for name in stored(bench) if name.endswith(".part")] == []
+
+
 def test_deploy_missing_local_file_blames_the_bundle(device: Device) -> None:
     with pytest.raises(BundleCorrupt, match="cannot be read"):
         deploy(device, {"a": LocalFile(Path("/nowhere/a"), "1" * 64, 5)})
@@ -157,4 +166,24 @@ def test_deploy_link_lost_in_mid_file_leaves_no_half_file_under_a_valid_name(
     with pytest.raises(DeviceLost) as caught:
         deploy(bench.device, {"a": file})
     assert caught.value.serial == bench.device.serial
+    assert file.sha256 not in stored(bench)
+
+
+def test_deploy_phone_that_takes_no_more_data_does_not_hang_the_host(
+    start_bench: BenchStarter, make_file: FileMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "STALL_S", 0.5)
+    monkeypatch.setattr(push, "DROP_S", 0.2)
+    bench = start_bench()
+    daemon = bench.phone.process
+    file = make_file("a", bytes(40_000_000))
+    try:
+        with pytest.raises(DeviceLost, match="took no data"):
+            deploy(
+                bench.device,
+                {"a": file},
+                on_progress=lambda done, total: daemon.send_signal(signal.SIGSTOP),
+            )
+    finally:
+        daemon.send_signal(signal.SIGCONT)
     assert file.sha256 not in stored(bench)

@@ -1,0 +1,65 @@
+"""The command `compile`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from pathlib import Path
+
+from harness.compile import BundleRequest, Stage, compile_bundle
+from harness.errors import InputError
+from harness.socs import find_soc
+from harness.spec import find_spec
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("spec", help="a model of specs/, or a YAML file")
+    parser.add_argument("--soc", required=True, help="SM8550, SM8650, SM8750, SM8850, ...")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="the bundle's folder"
+    )
+    parser.add_argument("--mode", choices=("kv", "hybrid"), help="default: the spec's last one")
+    parser.add_argument(
+        "--target",
+        choices=("silicon", "simulator"),
+        default="silicon",
+        help="silicon for a phone (default), simulator for a virtual phone",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Compile one bundle."""
+    spec = find_spec(args.spec)
+    mode = args.mode or spec.modes[-1]
+    if mode not in spec.modes:
+        raise InputError(
+            f"compiling {spec.model}",
+            f"--mode {mode} is not one of its modes",
+            expected=" or ".join(spec.modes),
+        )
+    request = BundleRequest(spec, find_soc(args.soc), mode, args.target)
+    bundle = compile_bundle(request, args.out, _StageLines())
+    sizes = bundle.pte_size_bytes()
+    for name, part in bundle.manifest.components.items():
+        sqnr = "" if part.sqnr_db is None else f", {part.sqnr_db:.1f} dB SQNR on the simulator"
+        print(f"{name}: {part.file}, {sizes[name]:,} bytes{sqnr}")
+    print(bundle.dir)
+    return 0
+
+
+class _StageLines:
+    """One line per stage on a terminal, one per component elsewhere; the log's path once."""
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+        self._guard = threading.Lock()
+
+    def __call__(self, stage: Stage) -> None:
+        with self._guard:
+            if stage.log is not None and stage.part not in self._logged:
+                self._logged.add(stage.part)
+                print(f"{stage.part}: log {stage.log}", file=sys.stderr)
+            if sys.stderr.isatty() or stage.stage in ("done", "cached"):
+                print(f"{stage.part}: {stage.stage} ({stage.elapsed_s:.0f} s)", file=sys.stderr)

@@ -1,0 +1,113 @@
+"""The command `doctor`: what is here, what is missing, what fixes it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from harness.cache import CACHE_VARIABLE, cache_root
+from harness.compile.stack import INSTALL_HINT, find_compiler_stack
+from harness.device import adb_program, connect_server
+from harness.errors import HarnessError
+
+_OLDEST_GLIBC = (2, 35)
+_NEEDED_DISK_GB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line. `fix` is set where something is missing; `needed_for` says by whom."""
+
+    what: str
+    says: str
+    fix: str | None = None
+    needed_for: str | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--adb-host", "--host", help="host of the adb server (127.0.0.1)")
+    parser.add_argument("--adb-port", type=int, help="port of the adb server (5037)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the findings; 1 if something is missing."""
+    findings = list(_examine(args))
+    for finding in findings:
+        mark = "ok " if finding.fix is None else "-- "
+        print(f"{mark} {finding.what:<16} {finding.says}")
+        if finding.fix is not None:
+            print(f"    needed for {finding.needed_for}; fix: {finding.fix}")
+    return 1 if any(finding.fix for finding in findings) else 0
+
+
+def _examine(args: argparse.Namespace) -> Iterator[Finding]:
+    yield Finding("python", platform.python_version())
+    yield _glibc()
+    yield _cache()
+    yield _attempt("adb", lambda: str(adb_program()), "any device", "pip install adbutils")
+    yield from _devices(args)
+    yield _attempt("compiler stack", _stack, "compiling models", INSTALL_HINT)
+    compiler = shutil.which("c++") or shutil.which("g++")
+    yield Finding(
+        "C++ compiler",
+        compiler or "none",
+        None if compiler else "apt-get install g++",
+        "building the runner",
+    )
+
+
+def _glibc() -> Finding:
+    name, version = platform.libc_ver()
+    if name != "glibc":
+        return Finding("glibc", f"none ({sys.platform})", "use Linux with glibc", "the simulator")
+    known = tuple(int(part) for part in version.split(".")[:2])
+    fix = None if known >= _OLDEST_GLIBC else "use a distribution with glibc 2.35 or later"
+    return Finding("glibc", version, fix, "onnxruntime-qnn's libraries")
+
+
+def _cache() -> Finding:
+    folder = cache_root()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    says = f"{folder}, {free_gb:.0f} GB free"
+    if not os.access(existing, os.W_OK):
+        return Finding("cache", f"{says}, not writable", f"set {CACHE_VARIABLE}", "everything")
+    low = free_gb < _NEEDED_DISK_GB
+    fix = f"set {CACHE_VARIABLE} to a disk with more room" if low else None
+    return Finding("cache", says, fix, "bundles")
+
+
+def _devices(args: argparse.Namespace) -> Iterator[Finding]:
+    try:
+        server = connect_server(args.adb_host, args.adb_port)
+        entries = server.list_devices()
+    except HarnessError as err:
+        yield Finding("adb server", err.problem, err.hint or "adb start-server", "any device")
+        return
+    yield Finding(
+        "adb server",
+        f"{server.address}, version 1.0.{server.version}; any local user reaches its devices",
+    )
+    if not entries:
+        yield Finding("devices", "none; --serial virtual needs none")
+    for entry in entries:
+        fix = None if entry.state == "device" else "see `python -m harness devices`"
+        yield Finding("device", f"{entry.serial} is {entry.state}", fix, "running on it")
+
+
+def _stack() -> str:
+    stack = find_compiler_stack()
+    return ", ".join(f"{name} {version}" for name, version in stack.versions.items())
+
+
+def _attempt(what: str, look: Callable[[], str], needed_for: str, fix: str) -> Finding:
+    try:
+        return Finding(what, look())
+    except HarnessError as err:
+        return Finding(what, err.problem, err.hint or fix, needed_for)

@@ -1,0 +1,22 @@
+"""The command `runtime`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.runtime import build_runtime
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--abi", required=True, help="the device's ABI: x86_64")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Make a Runtime folder."""
+    runtime = build_runtime(args.abi, args.out, lambda line: print(line, file=sys.stderr))
+    print(runtime.dir)
+    return 0

@@ -1,0 +1,34 @@
+"""The command `validate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.socs import SOC_TABLE_NAME, specs_dir
+from harness.spec import find_spec, load_spec
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("specs", nargs="*", help="models or YAML files; none: all of specs/")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Check specs; all problems of all of them are told. 1 if there are any."""
+    wrong = 0
+    for name in args.specs or _all_specs():
+        try:
+            spec = find_spec(name) if isinstance(name, str) else load_spec(name)
+        except HarnessError as err:
+            print(err, file=sys.stderr)
+            wrong += 1
+            continue
+        print(f"{spec.path}: {spec.model} is fine ({len(spec.cases)} cases)")
+    return 1 if wrong else 0
+
+
+def _all_specs() -> list[Path]:
+    return sorted(path for path in specs_dir().glob("*.yaml") if path.name != SOC_TABLE_NAME)

@@ -1,0 +1,1 @@
+"""The pytest front: options, markers, fixtures, outcomes, summary. No logic of its own."""

@@ -1,0 +1,101 @@
+"""What the user sees while something long is under way.
+
+On a terminal each compile stage is a line with its elapsed time and a push has a progress
+bar; elsewhere there is one line at the beginning and one at the end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.compile import Stage
+
+OnPush = Callable[[int, int], None]
+
+
+class Console:
+    """Writes to the terminal past pytest's capturing; safe from several threads."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._reporter = config.pluginmanager.get_plugin("terminalreporter")
+        self._guard = threading.Lock()
+        self._fresh = True
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody watches."""
+        return self._reporter is not None and bool(self._reporter.isatty)
+
+    def say(self, sentence: str) -> None:
+        """Print one line of its own."""
+        if self._reporter is None:
+            return
+        with self._guard, self._uncaptured():
+            self._reporter.ensure_newline()
+            self._reporter.write_line(sentence)
+
+    @contextmanager
+    def compile_progress(self, what: str) -> Iterator[Callable[[Stage], None]]:
+        """Tell of a compile, stage by stage."""
+        started = time.monotonic()
+        told: set[str] = set()
+
+        def on_stage(stage: Stage) -> None:
+            if stage.log is not None and stage.part not in told:
+                told.add(stage.part)
+            if self.is_terminal:
+                self.say(f"  {stage.part:<15} {stage.stage:<26} {stage.elapsed_s:6.1f} s")
+
+        self.say(f"compiling {what}")
+        yield on_stage
+        elapsed_s = time.monotonic() - started
+        self.say(f"compiled {what} in {elapsed_s:.1f} s" if told else f"{what} is in the cache")
+
+    @contextmanager
+    def push_progress(self, serial: str) -> Iterator[OnPush | None]:
+        """A bar with rate and time left while files are sent, on a terminal only."""
+        if not self.is_terminal:
+            yield None
+            return
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        progress = Progress(f"  pushing to {serial}", *columns, transient=True)
+        task = None
+
+        def on_push(done_bytes: int, total_bytes: int) -> None:
+            nonlocal task
+            with self._uncaptured():
+                if task is None:
+                    progress.start()
+                    task = progress.add_task("push", total=total_bytes)
+                progress.update(task, completed=done_bytes)
+                if done_bytes >= total_bytes:
+                    progress.stop()
+
+        try:
+            yield on_push
+        finally:
+            with self._uncaptured():
+                progress.stop()
+
+    def _uncaptured(self) -> AbstractContextManager[None]:
+        capture = self._config.pluginmanager.get_plugin("capturemanager")
+        if capture is None:
+            return nullcontext()
+        context: AbstractContextManager[None] = capture.global_and_fixture_disabled()
+        return context

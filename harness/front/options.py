@@ -1,0 +1,118 @@
+"""Command-line options, with ExecuTorch's spellings as aliases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InputError
+from harness.vocabulary import Mode, Target
+
+MODES: tuple[Mode, ...] = ("kv", "hybrid")
+TARGETS: tuple[Target, ...] = ("silicon", "simulator")
+VIRTUAL = "virtual"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for. None: not said."""
+
+    specs_dir: Path | None
+    soc: str | None
+    serials: tuple[str, ...]
+    adb_host: str | None
+    adb_port: int | None
+    pre_gen_pte: Path | None
+    runtime: Path | None
+    compile_only: bool
+    modes: tuple[Mode, ...]
+    target: Target | None
+    strict: bool
+    run_timeout_s: float
+    fresh_phone: bool
+    phone_profile: Path | None
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    group = parser.getgroup("vlm-device-harness", "vision-language models on phones")
+    group.addoption(
+        "--specs", type=Path, metavar="DIR", help="folder of specs (specs/ of the project)"
+    )
+    group.addoption("--soc", "--soc_model", help="SoC to test; must be the device's (SM8750)")
+    group.addoption(
+        "--serial",
+        "--device",
+        action="append",
+        default=[],
+        help="adb serial of the device; 'virtual' starts a virtual phone",
+    )
+    group.addoption("--adb-host", "--host", help="host of the adb server (127.0.0.1)")
+    group.addoption("--adb-port", type=int, help="port of the adb server (5037)")
+    group.addoption(
+        "--pre-gen-pte",
+        "--pre_gen_pte",
+        type=Path,
+        metavar="DIR",
+        help="a bundle, or a folder <model>/<soc>/<mode> of bundles: nothing is compiled",
+    )
+    group.addoption(
+        "--runtime", type=Path, metavar="DIR", help="a Runtime folder: nothing is built"
+    )
+    group.addoption(
+        "--compile-only", "--compile_only", action="store_true", help="compile; use no device"
+    )
+    group.addoption(
+        "--mode", action="append", default=[], choices=MODES, help="only this mode (repeatable)"
+    )
+    group.addoption("--target", choices=TARGETS, help="compile for this target (the device's)")
+    group.addoption(
+        "--run-timeout",
+        type=float,
+        default=300.0,
+        metavar="S",
+        help="seconds one run of the runner may take (300)",
+    )
+    group.addoption(
+        "--fresh-phone", action="store_true", help="wipe the virtual phone's disk first"
+    )
+    group.addoption(
+        "--phone-profile", type=Path, metavar="FILE", help="YAML profile of the virtual phone"
+    )
+
+
+def read_options(config: pytest.Config) -> Options:
+    """The options of a session.
+
+    Raises:
+        InputError: they contradict each other.
+    """
+    options = Options(
+        specs_dir=config.getoption("--specs"),
+        soc=config.getoption("--soc"),
+        serials=tuple(config.getoption("--serial")),
+        adb_host=config.getoption("--adb-host"),
+        adb_port=config.getoption("--adb-port"),
+        pre_gen_pte=config.getoption("--pre-gen-pte"),
+        runtime=config.getoption("--runtime"),
+        compile_only=config.getoption("--compile-only"),
+        modes=tuple(config.getoption("--mode")),
+        target=config.getoption("--target"),
+        # pytest's own; what it calls strict about markers we are about thresholds.
+        strict=bool(config.getini("strict")),
+        run_timeout_s=config.getoption("--run-timeout"),
+        fresh_phone=config.getoption("--fresh-phone"),
+        phone_profile=config.getoption("--phone-profile"),
+    )
+    doing = "reading the command line"
+    if options.compile_only and options.pre_gen_pte:
+        raise InputError(doing, "--compile-only and --pre-gen-pte contradict each other")
+    if options.compile_only and options.soc is None:
+        raise InputError(doing, "--compile-only needs --soc", hint="--soc SM8750")
+    if options.run_timeout_s <= 0:
+        raise InputError(
+            doing, f"--run-timeout is {options.run_timeout_s:g}", expected="seconds above 0"
+        )
+    return options

@@ -1,0 +1,143 @@
+"""What the tests of one session share: devices, Runtimes, bundles, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from harness.bundle import Bundle, check_bundle, find_bundle
+from harness.device import Device
+from harness.errors import HarnessError, InputError
+from harness.front.console import Console
+from harness.front.options import Options
+from harness.front.phones import Phones
+from harness.runs import CaseRun, run_case
+from harness.runtime import Runtime, check_runtime, find_runtime, load_runtime
+from harness.socs import Soc, find_soc
+from harness.spec import Case, Spec
+from harness.vocabulary import Mode, Target
+
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one test is about: a model in a mode on a device."""
+
+    spec: Spec
+    mode: Mode
+    serial: str | None
+
+
+class Session:
+    """Makes each dear thing once and remembers it, or the error it ended in."""
+
+    def __init__(self, options: Options, console: Console, modes: frozenset[Mode]) -> None:
+        self.options = options
+        self._console = console
+        self._modes = modes
+        self._phones = Phones(options)
+        self._made: dict[object, object] = {}
+
+    def close(self) -> None:
+        """End what was started for this session."""
+        self._phones.close()
+
+    def device(self, subject: Subject) -> Device:
+        """The subject's device. Raises DeviceError."""
+        return self._once(("device", subject.serial), lambda: self._phones.open(subject.serial))
+
+    def soc(self, subject: Subject) -> Soc:
+        """The SoC of the subject's device; with `--compile-only` that of `--soc`."""
+        if self.options.compile_only:
+            return find_soc(str(self.options.soc))
+        facts = self.device(subject).facts
+        if facts.soc_id is None:
+            raise InputError(
+                f"finding out the SoC of {facts.serial}",
+                f"its ro.soc.model {facts.soc_model!r} is not in specs/socs.yaml",
+                hint="add a row for it to specs/socs.yaml",
+            )
+        return find_soc(facts.soc_id)
+
+    def target(self, subject: Subject) -> Target:
+        """What the device can load; `--target` says otherwise only with `--compile-only`."""
+        if self.options.compile_only:
+            return self.options.target or "silicon"
+        simulated = self.device(subject).facts.simulated
+        fitting: Target = "simulator" if simulated else "silicon"
+        return self.options.target or fitting
+
+    def bundle(self, subject: Subject) -> Bundle:
+        """A bundle that serves the subject's mode: given, cached or compiled now."""
+        mode = self._bundle_mode(subject)
+        key = ("bundle", subject.spec.model, mode, subject.serial)
+        return self._once(key, lambda: self._find_or_compile(subject, mode))
+
+    def runtime(self, subject: Subject) -> Runtime:
+        """The Runtime for the subject's device: `--runtime`, cached or built now."""
+        return self._once(("runtime", subject.serial), lambda: self._find_runtime(subject))
+
+    def run(self, subject: Subject, case: Case) -> CaseRun:
+        """One run of one case; further checks of the same case get the same run."""
+        key = ("run", subject.spec.model, subject.mode, subject.serial, case.name)
+        return self._once(key, lambda: self._run(subject, case))
+
+    def _run(self, subject: Subject, case: Case) -> CaseRun:
+        device = self.device(subject)
+        if self.options.pre_gen_pte is None:
+            self.runtime(subject)  # before a compile that may take long
+        bundle = self.bundle(subject)
+        runtime = self.runtime(subject)
+        with self._console.push_progress(device.serial) as on_push:
+            return run_case(
+                device,
+                runtime,
+                bundle,
+                case.name,
+                subject.mode,
+                max_new_tokens=case.max_new_tokens,
+                timeout_s=self.options.run_timeout_s,
+                on_push=on_push,
+            )
+
+    def _bundle_mode(self, subject: Subject) -> Mode:
+        """A hybrid bundle serves kv runs too, so where both modes run one bundle is enough."""
+        both = self._modes >= {"kv", "hybrid"} and "hybrid" in subject.spec.modes
+        return "hybrid" if both and self.options.pre_gen_pte is None else subject.mode
+
+    def _find_or_compile(self, subject: Subject, mode: Mode) -> Bundle:
+        soc, target = self.soc(subject), self.target(subject)
+        given = self.options.pre_gen_pte
+        if given is not None:
+            bundle = find_bundle(given, subject.spec.model, soc.id, mode)
+            check_bundle(bundle, subject.spec, soc, subject.mode, target)
+            return bundle
+        from harness.compile import BundleRequest, compile_bundle
+
+        request = BundleRequest(subject.spec, soc, mode, target)
+        with self._console.compile_progress(str(request)) as on_stage:
+            bundle = compile_bundle(request, None, on_stage)
+        check_bundle(bundle, subject.spec, soc, subject.mode, self.target(subject))
+        return bundle
+
+    def _find_runtime(self, subject: Subject) -> Runtime:
+        facts, soc = self.device(subject).facts, self.soc(subject)
+        if self.options.runtime is None:
+            return find_runtime(facts.abi, soc.htp_arch, facts.simulated, self._console.say)
+        runtime = load_runtime(self.options.runtime)
+        check_runtime(runtime, facts.abi, soc.htp_arch)
+        return runtime
+
+    def _once(self, key: object, make: Callable[[], _Made]) -> _Made:
+        """What `make` gave the first time, or the error it raised then."""
+        if key not in self._made:
+            try:
+                self._made[key] = make()
+            except HarnessError as err:
+                self._made[key] = err
+        made = self._made[key]
+        if isinstance(made, HarnessError):
+            raise made
+        return made  # type: ignore[return-value]

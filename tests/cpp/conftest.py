@@ -1,0 +1,146 @@
+"""The real runner, on small PTEs for ExecuTorch's CPU kernels."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cache import cache_root, locked, publish_dir
+from harness.runtime import Runtime, find_runtime
+
+TOY_SCRIPT = Path(__file__).with_name("toy_vlm.py")
+RUN_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class RunnerResult:
+    """How one run of the runner ended. `report` is None if it wrote none."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    report: dict[str, Any] | None
+
+    @property
+    def message(self) -> str:
+        """The line in which the runner says what was wrong."""
+        lines = [line for line in self.stderr.splitlines() if line.startswith("vlm_runner: ")]
+        return lines[-1] if lines else ""
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A folder of `toy_vlm.py` and a way to run requests in it."""
+
+    dir: Path
+    expected: dict[str, Any]
+    executable: Path
+    run_dir: Path
+
+    def request(self, case: str = "two_images", mode: str = "kv", **changes: Any) -> dict[str, Any]:
+        """A good request for one of the prompts; `changes` replace its keys."""
+        prompt = self.expected["cases"][case]
+        request = {
+            "schema_version": 1,
+            "mode": mode,
+            "vision_encoder_pte": str(self.dir / "vision_encoder.pte"),
+            "tok_embedding_pte": str(self.dir / "tok_embedding.pte"),
+            "text_decoder_pte": str(self.dir / "text_decoder.pte"),
+            "prompt_token_ids": prompt["ids"],
+            "image_token_id": self.expected["image_token_id"],
+            "images": [
+                {
+                    "path": str(self.dir / f"pixels_{index}.bin"),
+                    "shape": self.expected["image_shape"],
+                }
+                for index in range(prompt["n_images"])
+            ],
+            "stop_token_ids": [],
+            "max_new_tokens": 100,
+            "record_logits": False,
+        }
+        return copy.deepcopy({**request, **changes})
+
+    def answer(self, case: str, mode: str) -> list[int]:
+        """What PyTorch answers."""
+        tokens: list[int] = self.expected["cases"][case][mode]
+        return tokens
+
+    def run(self, request: dict[str, Any] | str, executable: Path | None = None) -> RunnerResult:
+        """Run the runner in a folder of its own; a string is written as it is."""
+        text = request if isinstance(request, str) else json.dumps(request)
+        (self.run_dir / "request.json").write_text(text, encoding="utf-8")
+        return run_runner(
+            executable or self.executable,
+            ["--request", "request.json", "--report", "report.json"],
+            self.run_dir,
+        )
+
+
+def run_runner(executable: Path, argv: list[str], cwd: Path) -> RunnerResult:
+    report = cwd / "report.json"
+    done = subprocess.run(
+        [executable, *argv],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=RUN_TIMEOUT_S,
+        check=False,
+    )
+    content = json.loads(report.read_bytes()) if report.is_file() else None
+    return RunnerResult(done.returncode, done.stdout, done.stderr, content)
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Runtime:
+    return find_runtime("x86_64", 79, simulated=True)
+
+
+@pytest.fixture(scope="session")
+def toy_folder() -> Callable[[str], Path]:
+    """Exports a variant on first use; later runs find it in the cache."""
+
+    def folder_of(variant: str) -> Path:
+        key = hashlib.sha256(TOY_SCRIPT.read_bytes()).hexdigest()[:16]
+        folder = cache_root() / "toy_vlm" / f"{variant}-{key}"
+        with locked(folder.with_suffix(".lock"), f"exporting {folder.name}"):
+            if not folder.is_dir():
+                with publish_dir(folder) as temporary:
+                    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+                    subprocess.run(
+                        [sys.executable, TOY_SCRIPT, variant, temporary],
+                        env=environment,
+                        check=True,
+                    )
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture
+def open_toy(
+    runtime: Runtime, toy_folder: Callable[[str], Path], tmp_path: Path
+) -> Callable[[str], Toy]:
+    def toy_of(variant: str) -> Toy:
+        folder = toy_folder(variant)
+        expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+        return Toy(folder, expected, runtime.path_of(runtime.executable), tmp_path)
+
+    return toy_of
+
+
+@pytest.fixture
+def toy(open_toy: Callable[[str], Toy]) -> Toy:
+    """The float variant."""
+    return open_toy("float")

@@ -1,0 +1,164 @@
+"""The runner's answers, against PyTorch on the same weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.cpp.conftest import Toy
+
+CASES = ("one_token", "two_images", "one_step", "many_steps")
+MODES = ("kv", "hybrid")
+VARIANTS = ("float", "planned", "uint16_same", "uint16_apart", "uint8_apart")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_runner_until_context_is_full_answers_as_pytorch(
+    open_toy: Callable[[str], Toy], variant: str, mode: str
+) -> None:
+    toy = open_toy(variant)
+    for case in CASES:
+        result = toy.run(toy.request(case, mode))
+        assert result.exit_code == 0, result.stderr
+        assert result.report is not None
+        assert result.report["status"] == "ok"
+        assert result.report["generated_token_ids"] == toy.answer(case, mode), case
+        assert result.report["stop_reason"] == "context_full"
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("variant", ["float", "planned", "uint16_same"])
+def test_runner_hybrid_with_same_encodings_answers_as_kv(
+    open_toy: Callable[[str], Toy], variant: str, case: str
+) -> None:
+    toy = open_toy(variant)
+    assert toy.answer(case, "hybrid") == toy.answer(case, "kv")
+    reports = [toy.run(toy.request(case, mode)).report for mode in MODES]
+    assert reports[0] is not None
+    assert reports[1] is not None
+    assert reports[0]["generated_token_ids"] == reports[1]["generated_token_ids"]
+
+
+def test_answers_differ_between_prompts(open_toy: Callable[[str], Toy]) -> None:
+    # Guards the tests above: a model that always says the same would prove nothing.
+    toy = open_toy("uint16_apart")
+    assert len({tuple(toy.answer(case, "kv")[:5]) for case in CASES}) == len(CASES)
+    assert toy.answer("two_images", "kv") != toy.answer("two_images", "hybrid")
+
+
+@pytest.mark.parametrize(
+    ("variant", "mode", "is_counted"),
+    [
+        ("uint16_apart", "hybrid", True),
+        ("uint8_apart", "hybrid", True),
+        ("uint16_apart", "kv", False),
+        ("uint16_same", "hybrid", False),
+    ],
+)
+def test_requantised_entries_are_every_prompt_entry_once(
+    open_toy: Callable[[str], Toy], variant: str, mode: str, is_counted: bool
+) -> None:
+    toy = open_toy(variant)
+    report = toy.run(toy.request("many_steps", mode)).report
+    assert report is not None
+    entries = report["prompt_tokens"] * toy.expected["cache_scalars_per_token"]
+    assert report["requantized_entries"] == (entries if is_counted else 0)
+
+
+def test_runner_stop_token_ends_and_is_included(toy: Toy) -> None:
+    answer = toy.answer("two_images", "kv")
+    stop = answer[3]
+    report = toy.run(toy.request(stop_token_ids=[60, stop])).report
+    assert report is not None
+    assert report["generated_token_ids"] == answer[: answer.index(stop) + 1]
+    assert report["stop_reason"] == "stop_token"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_runner_first_token_is_stop_token_ends_at_once(toy: Toy, mode: str) -> None:
+    first = toy.answer("two_images", mode)[0]
+    report = toy.run(toy.request(mode=mode, stop_token_ids=[first])).report
+    assert report is not None
+    assert report["generated_token_ids"] == [first]
+    assert report["stop_reason"] == "stop_token"
+
+
+def test_runner_limit_ends_after_that_many_tokens(toy: Toy) -> None:
+    report = toy.run(toy.request(max_new_tokens=4)).report
+    assert report is not None
+    assert report["generated_token_ids"] == toy.answer("two_images", "kv")[:4]
+    assert report["stop_reason"] == "max_new_tokens"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_runner_prompt_that_fills_the_cache_gives_one_token(toy: Toy, mode: str) -> None:
+    longest = toy.expected["context_length"] - 1
+    ids = [1 + (3 * i) % 5 for i in range(longest)]
+    report = toy.run(toy.request("one_token", mode, prompt_token_ids=ids)).report
+    assert report is not None
+    assert len(report["generated_token_ids"]) == 1
+    assert report["stop_reason"] == "context_full"
+
+
+def test_runner_kv_only_decoder_serves_kv(toy: Toy) -> None:
+    decoder = str(toy.dir / "decoder_kv_only.pte")
+    report = toy.run(toy.request(text_decoder_pte=decoder)).report
+    assert report is not None
+    assert report["generated_token_ids"] == toy.answer("two_images", "kv")
+
+
+def test_runner_recorded_logits_have_the_tokens_first(open_toy: Callable[[str], Toy]) -> None:
+    toy = open_toy("uint16_same")
+    report = toy.run(toy.request(record_logits=True)).report
+    assert report is not None
+    logits = report["logits"]
+    assert logits["scale"] == pytest.approx(0.0004)
+    assert logits["zero_point"] == 30000
+    assert [best[0][0] for best in logits["top"]] == report["generated_token_ids"]
+    for best, second in logits["top"]:
+        assert isinstance(best[1], int)
+        assert best[1] >= second[1]
+        assert best[0] != second[0]
+
+
+def test_runner_timestamps_follow_one_another(toy: Toy) -> None:
+    report = toy.run(toy.request("two_images", "hybrid")).report
+    assert report is not None
+    times = report["timestamps_ns"]
+    loads = times["load"]
+    order = [
+        times["start"],
+        *loads["vision_encoder"],
+        *loads["tok_embedding"],
+        *loads["text_decoder"],
+        times["inference_start"],
+        *(moment for image in times["images"] for moment in image),
+        times["prefill"][0],
+        *(moment for step in times["prefill_steps"] for moment in step),
+        times["prefill"][1],
+        *times["tokens"],
+        times["inference_end"],
+    ]
+    assert order == sorted(order)
+    assert len(times["images"]) == 2
+    assert len(times["prefill_steps"]) == 2
+    assert len(times["tokens"]) == len(report["generated_token_ids"])
+    memory = report["memory"]
+    assert 0 < memory["rss_after_load_bytes"] <= memory["peak_rss_bytes"]
+    assert 0 < memory["rss_after_prefill_bytes"] <= memory["peak_rss_bytes"]
+    assert report["build"]["abi"] == "x86_64"
+
+
+def test_runner_stdout_is_the_observer_line_alone(toy: Toy) -> None:
+    result = toy.run(toy.request())
+    assert result.report is not None
+    prefix = "PyTorchObserver "
+    assert result.stdout.startswith(prefix)
+    assert result.stdout.count("\n") == 1
+    observed = json.loads(result.stdout.removeprefix(prefix))
+    assert observed["prompt_tokens"] == result.report["prompt_tokens"]
+    assert observed["generated_tokens"] == len(result.report["generated_token_ids"]) - 1
+    assert observed["SCALING_FACTOR_UNITS_PER_SECOND"] == 1000

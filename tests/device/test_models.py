@@ -1,0 +1,128 @@
+"""The product: every model of `specs/`, in every mode, on the devices of the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.bundle import Bundle
+from harness.front.checks import settle, summary_word
+from harness.front.session import Session, Subject
+from harness.front.table import Row
+from harness.metrics import measure_all
+from harness.runs import CaseRun
+from harness.spec import Case, Conditions
+from harness.verdict import judge_answer, judge_rates, judge_sizes
+
+
+@pytest.fixture
+def case_run(harness_session: Session, subject: Subject, case: Case) -> CaseRun:
+    """The case's run. Trouble here is an error of bench or bundle, not a failed model."""
+    if harness_session.options.compile_only:
+        harness_session.bundle(subject)
+        pytest.skip("compiled only; nothing was run")
+    return harness_session.run(subject, case)
+
+
+@pytest.fixture
+def first_run(harness_session: Session, subject: Subject) -> CaseRun:
+    """A run to take rates from: the one of the spec's first case."""
+    if harness_session.options.compile_only:
+        harness_session.bundle(subject)
+        pytest.skip("compiled only; nothing was run")
+    return harness_session.run(subject, next(iter(subject.spec.cases.values())))
+
+
+@pytest.fixture
+def bundle(harness_session: Session, subject: Subject) -> Bundle:
+    """The bundle that serves the subject."""
+    return harness_session.bundle(subject)
+
+
+@pytest.mark.accuracy
+def test_answer(
+    case_run: CaseRun,
+    harness_session: Session,
+    subject: Subject,
+    case: Case,
+    add_row: Callable[[Row], None],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """The reply alone holds the expected words and none of the forbidden ones."""
+    verdict = judge_answer(case, case_run.reply, case_run.report.stop_reason)
+    metrics = measure_all(case_run.report)
+    facts = harness_session.device(subject).facts
+    add_row(
+        Row(
+            model=subject.spec.model,
+            soc=harness_session.soc(subject).id,
+            mode=subject.mode,
+            case=case.name,
+            verdict=summary_word([verdict]),
+            metrics=metrics,
+            reply=case_run.reply,
+            simulated=facts.simulated,
+        )
+    )
+    record_property("verdict", verdict.outcome)
+    record_property("device.serial", facts.serial)
+    record_property("pushed_bytes", case_run.pushed_bytes)
+    record_property("runner_s", round(case_run.runner_s, 3))
+    for name, value in metrics.items():
+        record_property(name, value)
+    settle([verdict], subject, strict=harness_session.options.strict)
+
+
+@pytest.mark.perf
+def test_rate(
+    first_run: CaseRun,
+    harness_session: Session,
+    subject: Subject,
+    add_row: Callable[[Row], None],
+) -> None:
+    """Measured rates clear the SoC's floors, under the conditions the floors hold for."""
+    facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
+    metrics = measure_all(first_run.report)
+    conditions = Conditions(
+        subject.mode, subject.spec.max_seq_len, harness_session.bundle(subject).manifest.target
+    )
+    verdicts = judge_rates(
+        subject.spec.floors, soc.id, conditions, metrics, simulated=facts.simulated
+    )
+    add_row(
+        Row(
+            model=subject.spec.model,
+            soc=soc.id,
+            mode=subject.mode,
+            case="(rate)",
+            verdict=summary_word(verdicts),
+            metrics=metrics,
+            simulated=facts.simulated,
+        )
+    )
+    settle(verdicts, subject, strict=harness_session.options.strict)
+
+
+@pytest.mark.size
+def test_size(
+    bundle: Bundle,
+    harness_session: Session,
+    subject: Subject,
+    add_row: Callable[[Row], None],
+) -> None:
+    """PTE sizes stay below their ceilings, under the conditions the ceilings hold for."""
+    manifest = bundle.manifest
+    conditions = Conditions(manifest.mode, manifest.max_seq_len, manifest.target)
+    verdicts = judge_sizes(subject.spec.ceilings, conditions, bundle.pte_size_bytes())
+    add_row(
+        Row(
+            model=subject.spec.model,
+            soc=manifest.soc,
+            mode=subject.mode,
+            case="(size)",
+            verdict=summary_word(verdicts),
+            size_bytes=sum(bundle.pte_size_bytes().values()),
+        )
+    )
+    settle(verdicts, subject, strict=harness_session.options.strict)
