@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from harness.cache import CACHE_VARIABLE, cache_root
-from harness.compile.stack import INSTALL_HINT, find_compiler_stack
+from harness.compile.stack import INSTALL_HINT, OLDEST_GLIBC, find_compiler_stack
 from harness.device import adb_program, connect_server
 from harness.errors import HarnessError
 
-_OLDEST_GLIBC = (2, 35)
 _NEEDED_DISK_GB = 5
 
 
@@ -67,7 +66,7 @@ def _glibc() -> Finding:
     if name != "glibc":
         return Finding("glibc", f"none ({sys.platform})", "use Linux with glibc", "the simulator")
     known = tuple(int(part) for part in version.split(".")[:2])
-    fix = None if known >= _OLDEST_GLIBC else "use a distribution with glibc 2.35 or later"
+    fix = None if known >= OLDEST_GLIBC else "use a distribution with glibc 2.35 or later"
     return Finding("glibc", version, fix, "onnxruntime-qnn's libraries")
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +17,9 @@ from harness.cache import locked, publish_dir, write_whole
 from harness.compile.job import ERROR_NAME, LOG_NAME, RESULT_NAME, Job, write_job
 from harness.compile.stack import CompilerStack
 from harness.errors import CompileError
+
+# -P: a folder `models` where the user happens to stand must not hide ours.
+WORKER_COMMAND = (sys.executable, "-P", "-m", "harness.compile.worker")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,14 @@ OnStage = Callable[[Stage], None]
 class CompilerProcesses:
     """Runs jobs, each in a process of its own, each result kept under the job's key."""
 
-    def __init__(self, stack: CompilerStack, cache_dir: Path, on_stage: OnStage) -> None:
+    def __init__(
+        self,
+        stack: CompilerStack,
+        cache_dir: Path,
+        on_stage: OnStage,
+        worker: Sequence[str] = WORKER_COMMAND,
+    ) -> None:
+        self._worker = worker
         self._stack = stack
         self._cache_dir = cache_dir
         self._on_stage = on_stage
@@ -96,7 +106,7 @@ class CompilerProcesses:
             if self._stopping:
                 raise CompileError("compiling", "stopped because another component failed")
             process = subprocess.Popen(
-                [sys.executable, "-m", "harness.compile.worker", str(folder)],
+                [*self._worker, str(folder)],
                 env=self._stack.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from harness.errors import CompileError
 
 _PACKAGES = ("torch", "executorch", "transformers", "onnxruntime-qnn", "torchao")
 _MODULES = ("torch", "executorch", "transformers")
+OLDEST_GLIBC = (2, 35)
+"""What the libraries in onnxruntime-qnn are linked against."""
 INSTALL_HINT = "pip install -e '.[compile]'"
 
 
@@ -46,6 +49,12 @@ def find_compiler_stack() -> CompilerStack:
         CompileError: a package or Qualcomm's libraries are missing.
     """
     doing = "looking for the compiler stack"
+    name, version = platform.libc_ver()
+    if name == "glibc" and tuple(map(int, version.split(".")[:2])) < OLDEST_GLIBC:
+        oldest = ".".join(map(str, OLDEST_GLIBC))
+        raise CompileError(
+            doing, f"this machine has glibc {version}", expected=f"{oldest} or later"
+        )
     missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise CompileError(doing, f"not installed: {', '.join(missing)}", hint=INSTALL_HINT)

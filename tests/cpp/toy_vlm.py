@@ -80,8 +80,10 @@ class ToySpec:
 def quantised_spec(cache_dtype: torch.dtype, *, same_encodings: bool, **changes: object) -> ToySpec:
     """A spec with a quantised boundary, prefill and decode encoded alike or apart."""
     top = QUANT_MAX[cache_dtype]
-    decode_keys = tuple(Encoding(8.0 / top, top // 2 + layer) for layer in range(LAYERS))
-    decode_values = tuple(Encoding(6.0 / top, top // 2 - layer) for layer in range(LAYERS))
+    # Wide enough for every entry, or narrow, so that requantising also has to clamp.
+    width = 24.0 if same_encodings else 8.0
+    decode_keys = tuple(Encoding(width / top, top // 2 + layer) for layer in range(LAYERS))
+    decode_values = tuple(Encoding(width / top, top // 2 - layer) for layer in range(LAYERS))
     spec = ToySpec(
         cache_dtype=cache_dtype,
         prefill_keys=decode_keys,

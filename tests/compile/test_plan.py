@@ -1,0 +1,122 @@
+"""What a bundle's jobs depend on, and what they do not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.compile.job import PREPARE, Job, read_job, write_job
+from harness.compile.plan import BundleRequest, checkpoint_hash, find_checkpoint, plan_jobs
+from harness.errors import CompileError, InputError
+from harness.socs import find_soc
+from harness.spec import CheckpointRef
+from harness.vocabulary import COMPONENTS
+
+STACK: dict[str, str | None] = {"torch": "2.13.0"}
+
+
+def keys(request: BundleRequest, folder: Path) -> dict[str, str]:
+    return {part: job.key(STACK) for part, job in plan_jobs(request, folder).items()}
+
+
+def with_other_case(request: BundleRequest) -> BundleRequest:
+    name, case = next(iter(request.spec.cases.items()))
+    cases = {**request.spec.cases, name: replace(case, prompt=case.prompt + "?")}
+    return replace(request, spec=replace(request.spec, cases=cases))
+
+
+def with_other_calibration(request: BundleRequest) -> BundleRequest:
+    spec = replace(request.spec, calibration=request.spec.calibration[1:])
+    return replace(request, spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        pytest.param(lambda r: r, set(), id="nothing"),
+        pytest.param(with_other_case, {PREPARE}, id="a-case"),
+        pytest.param(with_other_calibration, set(COMPONENTS), id="calibration"),
+        pytest.param(lambda r: replace(r, soc=find_soc("SM8650")), set(COMPONENTS), id="soc"),
+        pytest.param(lambda r: replace(r, mode="kv"), {"tok_embedding", "text_decoder"}, id="mode"),
+        pytest.param(lambda r: replace(r, target="silicon"), set(COMPONENTS), id="target"),
+    ],
+)
+def test_keys_change_with_what_influences_a_part_only(
+    request_hybrid: BundleRequest,
+    checkpoint_dir: Path,
+    change: Callable[[BundleRequest], BundleRequest],
+    changed: set[str],
+) -> None:
+    before = keys(request_hybrid, checkpoint_dir)
+    after = keys(change(request_hybrid), checkpoint_dir)
+    assert {part for part in before if before[part] != after[part]} == changed
+
+
+def test_keys_do_not_depend_on_where_the_checkpoint_lies(
+    request_hybrid: BundleRequest, checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(checkpoint_dir, tmp_path / "elsewhere")
+    assert keys(request_hybrid, checkpoint_dir) == keys(request_hybrid, copy)
+
+
+def test_keys_change_with_one_byte_of_the_weights(
+    request_hybrid: BundleRequest, checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(checkpoint_dir, tmp_path / "copy")
+    weights = copy / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    before, after = keys(request_hybrid, checkpoint_dir), keys(request_hybrid, copy)
+    assert all(before[part] != after[part] for part in before)
+
+
+def test_keys_change_with_the_stack(request_hybrid: BundleRequest, checkpoint_dir: Path) -> None:
+    job = plan_jobs(request_hybrid, checkpoint_dir)["text_decoder"]
+    assert job.key({"torch": "2.13.0"}) != job.key({"torch": "2.13.1"})
+
+
+def test_job_survives_its_file(
+    request_hybrid: BundleRequest, checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    job: Job = plan_jobs(request_hybrid, checkpoint_dir)["text_decoder"]
+    assert read_job(write_job(tmp_path, job)) == job
+    assert job.ar_lens == (1, request_hybrid.spec.prefill_ar_len)
+
+
+def test_checkpoint_without_weights_is_refused(checkpoint_dir: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(checkpoint_dir, tmp_path / "copy")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(CompileError, match=r"no \*\.safetensors"):
+        checkpoint_hash(copy)
+
+
+def test_checkpoint_folder_without_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CompileError, match=r"no config\.json"):
+        find_checkpoint(CheckpointRef(path=tmp_path, hub=None, revision=None))
+
+
+def test_hub_checkpoint_that_cannot_be_had_names_both_ways_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    ref = CheckpointRef(path=None, hub="nobody/no-such-model", revision="main")
+    with pytest.raises(CompileError) as caught:
+        find_checkpoint(ref)
+    assert "hf download nobody/no-such-model --revision main" in str(caught.value)
+    assert "checkpoint: {path: ...}" in str(caught.value)
+
+
+def test_missing_picture_is_an_input_error(
+    request_hybrid: BundleRequest, checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    name, case = next(iter(request_hybrid.spec.cases.items()))
+    gone = replace(case.images[0], path=tmp_path / "gone.png")
+    cases = {**request_hybrid.spec.cases, name: replace(case, images=(gone,))}
+    request = replace(request_hybrid, spec=replace(request_hybrid.spec, cases=cases))
+    with pytest.raises(InputError, match=r"gone\.png"):
+        plan_jobs(request, checkpoint_dir)

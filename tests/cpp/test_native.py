@@ -1,0 +1,79 @@
+"""The C++ unit tests and the runner itself, under the address and undefined-behaviour sanitizers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.cache import cache_root, locked
+from harness.runtime.build import SOURCE_DIR
+from harness.runtime.toolchain import find_toolchain
+from tests.cpp.conftest import Toy
+
+BUILD_TIMEOUT_S = 1200
+
+
+@pytest.fixture(scope="session")
+def sanitized_dir() -> Path:
+    """A build folder that stays in the cache, so that only what changed is compiled again."""
+    toolchain = find_toolchain()
+    build_dir = cache_root() / "sanitized_runner"
+    configure = [
+        *(toolchain.cmake, "-G", "Ninja", "-S", SOURCE_DIR, "-B", build_dir),
+        f"-DCMAKE_MAKE_PROGRAM={toolchain.ninja}",
+        f"-DCMAKE_CXX_COMPILER={toolchain.compiler}",
+        "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+        "-DVLM_RUNNER_SANITIZE=ON",
+        "-DVLM_RUNNER_TESTS=ON",
+        f"-Dexecutorch_DIR={toolchain.executorch_cmake_dir}",
+        f"-DNLOHMANN_JSON_INCLUDE_DIR={toolchain.json_include_dir}",
+    ]
+    with locked(build_dir.with_suffix(".lock"), "building the runner with sanitizers"):
+        for argv in (configure, [toolchain.cmake, "--build", build_dir]):
+            done = subprocess.run(
+                argv,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=BUILD_TIMEOUT_S,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout
+    return build_dir
+
+
+@pytest.fixture
+def strict_sanitizers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
+    monkeypatch.setenv("ASAN_OPTIONS", "detect_leaks=1")
+
+
+@pytest.mark.timeout(BUILD_TIMEOUT_S)
+@pytest.mark.usefixtures("strict_sanitizers")
+def test_unit_tests_under_sanitizers_pass(sanitized_dir: Path) -> None:
+    done = subprocess.run(
+        [sanitized_dir / "tests" / "vlm_unit_tests"],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ", 0 failed" in done.stdout
+
+
+@pytest.mark.timeout(BUILD_TIMEOUT_S)
+@pytest.mark.usefixtures("strict_sanitizers")
+@pytest.mark.parametrize("mode", ["kv", "hybrid"])
+def test_runner_under_sanitizers_answers_as_pytorch(
+    sanitized_dir: Path, toy: Toy, mode: str
+) -> None:
+    result = toy.run(toy.request("two_images", mode), sanitized_dir / "vlm_runner")
+    assert result.exit_code == 0, result.stderr
+    assert "Sanitizer" not in result.stderr
+    assert result.report is not None
+    assert result.report["generated_token_ids"] == toy.answer("two_images", mode)
