@@ -14,9 +14,11 @@ from harness.manifest import TOKENIZER_NAME
 from harness.report import Report, parse_report
 from harness.runtime import Runtime
 from harness.tokens import detokenize
+from harness.vocabulary import Mode
 
 REQUEST_SCHEMA_VERSION = 1
 _LAST_LINES = 8
+_SIGNALLED = 128  # exit codes above it: killed by a signal
 
 
 @dataclass(frozen=True)
@@ -32,21 +34,29 @@ class CaseRun:
     pushed_bytes: int
 
 
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run. `timeout_s` bounds the runner's process, which is then killed."""
+
+    bundle: Bundle
+    case_name: str
+    mode: Mode
+    max_new_tokens: int
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return f"{self.bundle.manifest.model}-{self.mode}-{self.case_name}"
+
+
 def run_case(
     device: Device,
     runtime: Runtime,
-    bundle: Bundle,
-    case_name: str,
-    mode: str,
-    *,
-    max_new_tokens: int,
-    timeout_s: float,
+    request: RunRequest,
     on_push: Callable[[int, int], None] | None = None,
 ) -> CaseRun:
     """Deploy what is missing on the device, run one case, read its report.
 
     Args:
-        timeout_s: bounds the runner's process; at its end the process is killed on the device.
         on_push: told (bytes done, bytes in total) while files are sent.
 
     Raises:
@@ -54,38 +64,38 @@ def run_case(
         DeviceError: trouble with the device or on the way to it.
     """
     plan = RunPlan(
-        files=_files(runtime, bundle, case_name),
-        request_json=request_json(bundle, case_name, mode, max_new_tokens),
+        files=_files(runtime, request.bundle, request.case_name),
+        request_json=request_json(request),
         executable=runtime.executable,
-        timeout_s=timeout_s,
+        timeout_s=request.timeout_s,
     )
     outcome = run_on_device(device, plan, on_push)
-    report = _read_report(outcome, device.serial, f"{bundle.manifest.model}-{mode}-{case_name}")
+    report = _read_report(outcome, f"running {request} on {device.serial}")
     return CaseRun(
         report=report,
-        reply=detokenize(bundle.path_of(TOKENIZER_NAME), report.generated_token_ids),
+        reply=detokenize(request.bundle.path_of(TOKENIZER_NAME), report.generated_token_ids),
         runner_s=outcome.runner_s,
         pushed_bytes=outcome.pushed_bytes,
     )
 
 
-def request_json(bundle: Bundle, case_name: str, mode: str, max_new_tokens: int) -> bytes:
+def request_json(request: RunRequest) -> bytes:
     """The runner's request; paths are those of the run folder."""
-    manifest = bundle.manifest
-    case = manifest.cases[case_name]
+    manifest = request.bundle.manifest
+    case = manifest.cases[request.case_name]
     ptes = {f"{name}_pte": part.file for name, part in manifest.components.items()}
-    request = {
+    document = {
         "schema_version": REQUEST_SCHEMA_VERSION,
-        "mode": mode,
+        "mode": request.mode,
         **ptes,
         "prompt_token_ids": case.prompt_token_ids,
         "image_token_id": manifest.image_token_id,
         "images": [{"path": image.path, "shape": image.shape} for image in case.images],
         "stop_token_ids": manifest.stop_token_ids,
-        "max_new_tokens": max_new_tokens,
+        "max_new_tokens": request.max_new_tokens,
         "record_logits": True,
     }
-    return json.dumps(request).encode()
+    return json.dumps(document).encode()
 
 
 def _files(runtime: Runtime, bundle: Bundle, case_name: str) -> Mapping[str, LocalFile]:
@@ -104,25 +114,23 @@ def _files(runtime: Runtime, bundle: Bundle, case_name: str) -> Mapping[str, Loc
     return files
 
 
-def _read_report(outcome: RunOutcome, serial: str, run: str) -> Report:
+def _read_report(outcome: RunOutcome, doing: str) -> Report:
     """The report of a run that succeeded, else a RunnerError with the runner's own words."""
-    if outcome.exit_code == 0 and outcome.report_json is not None:
-        try:
-            return parse_report(outcome.report_json)
-        except RunnerError as err:
-            raise _told(err, outcome) from err
     if outcome.report_json is not None:
         try:
-            parse_report(outcome.report_json)
+            report = parse_report(outcome.report_json)
         except RunnerError as err:
             raise _told(err, outcome) from err
+        if outcome.exit_code == 0:
+            return report
     code = outcome.exit_code
-    ended = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
-    left = "" if outcome.report_json is None else ", though its report says all was well"
-    raise _told(
-        RunnerError(f"running {run} on {serial}", f"the runner {ended}{left}"),
-        outcome,
+    ended = (
+        f"was killed by signal {code - _SIGNALLED}"
+        if code > _SIGNALLED
+        else f"ended with exit code {code}"
     )
+    left = "and left no report" if outcome.report_json is None else "though it reports success"
+    raise _told(RunnerError(doing, f"the runner {ended} {left}"), outcome)
 
 
 def _told(error: RunnerError, outcome: RunOutcome) -> RunnerError:

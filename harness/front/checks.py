@@ -1,4 +1,4 @@
-"""From a verdict to a pytest outcome."""
+"""From verdicts to a pytest outcome."""
 
 from __future__ import annotations
 
@@ -7,36 +7,53 @@ from collections.abc import Sequence
 import pytest
 
 from harness.errors import SpecError, SpecProblem
-from harness.front.session import Subject
+from harness.front.outcomes import Inconclusive, ModelFailed
+from harness.spec import Spec
 from harness.verdict import Verdict
 
 
-def settle(verdicts: Sequence[Verdict], subject: Subject, *, strict: bool) -> None:
-    """Fail on any failed verdict; skip, saying why, if nothing was judged at all.
+def settle(verdicts: Sequence[Verdict]) -> None:
+    """End a test as its verdicts say: the gravest one counts.
 
-    Raises:
-        SpecError: under `--strict`, when the spec has no threshold for this SoC.
+    Any failure fails it. What could not be judged though it should have been makes it
+    inconclusive. It is skipped, saying why, if there was nothing to judge at all.
     """
-    failed = [verdict.sentence for verdict in verdicts if verdict.outcome == "fail"]
+    failed = [verdict for verdict in verdicts if verdict.outcome == "fail"]
     if failed:
-        pytest.fail("\n".join(failed), pytrace=False)
-    if any(verdict.outcome == "pass" for verdict in verdicts):
-        return
+        raise ModelFailed(failed[0].kind, "\n".join(verdict.sentence for verdict in failed))
+    if any(verdict.outcome == "inconclusive" for verdict in verdicts):
+        raise Inconclusive(_why_not_judged(verdicts))
+    if not any(verdict.outcome == "pass" for verdict in verdicts):
+        pytest.skip(_why_not_judged(verdicts))
+
+
+def require_thresholds(verdicts: Sequence[Verdict], spec: Spec) -> None:
+    """Under `--strict`: SpecError if the spec has nothing to judge a number by."""
     missing = [verdict for verdict in verdicts if verdict.reason == "no_threshold"]
-    if strict and missing:
+    if missing:
         raise SpecError(
-            subject.spec.path,
-            [SpecProblem(subject.spec.path, 1, 1, "$", verdict.sentence) for verdict in missing],
+            spec.path,
+            [SpecProblem(spec.path, 1, 1, "$", verdict.sentence) for verdict in missing],
             hint="add the threshold, or run without --strict",
         )
-    pytest.skip("; ".join(verdict.sentence for verdict in verdicts))
 
 
 def summary_word(verdicts: Sequence[Verdict]) -> str:
     """One word for the table: fail, pass, or why nothing was judged."""
     outcomes = {verdict.outcome for verdict in verdicts}
-    for word in ("fail", "pass", "inconclusive"):
+    for word in ("fail", "inconclusive", "pass"):
         if word in outcomes:
             return word
     reasons = sorted({str(verdict.reason).replace("_", " ") for verdict in verdicts})
     return f"skip ({', '.join(reasons)})"
+
+
+def summary_note(verdicts: Sequence[Verdict]) -> str:
+    """Why nothing was judged, in a sentence; empty where something was."""
+    judged = any(verdict.outcome in ("pass", "fail") for verdict in verdicts)
+    return "" if judged else _why_not_judged(verdicts)
+
+
+def _why_not_judged(verdicts: Sequence[Verdict]) -> str:
+    sentences = [v.sentence for v in verdicts if v.outcome in ("skip", "inconclusive")]
+    return "; ".join(dict.fromkeys(sentences))

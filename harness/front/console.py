@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from harness.compile import Stage
 
 OnPush = Callable[[int, int], None]
+# Where a worker of pytest-xdist leaves for its controller what it could not say itself.
+SAID_KEY = "vlm_device_harness_said"
 
 
 class Console:
@@ -35,8 +37,10 @@ class Console:
         return self._reporter is not None and bool(self._reporter.isatty)
 
     def say(self, sentence: str) -> None:
-        """Print one line of its own."""
+        """Print one line of its own; a worker of pytest-xdist has its controller do so."""
         if self._reporter is None:
+            output = getattr(self._config, "workeroutput", {})
+            output.setdefault(SAID_KEY, []).append(sentence)
             return
         with self._guard, self._uncaptured():
             self._reporter.ensure_newline()

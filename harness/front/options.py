@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness.errors import InputError
+from harness.socs import find_soc
 from harness.vocabulary import Mode, Target
 
 MODES: tuple[Mode, ...] = ("kv", "hybrid")
@@ -87,7 +89,7 @@ def read_options(config: pytest.Config) -> Options:
     """The options of a session.
 
     Raises:
-        InputError: they contradict each other.
+        InputError: they contradict each other, or name an unknown SoC.
     """
     options = Options(
         specs_dir=config.getoption("--specs"),
@@ -100,19 +102,40 @@ def read_options(config: pytest.Config) -> Options:
         compile_only=config.getoption("--compile-only"),
         modes=tuple(config.getoption("--mode")),
         target=config.getoption("--target"),
-        # pytest's own; what it calls strict about markers we are about thresholds.
+        # pytest's own option, which makes it strict about markers; we are about thresholds.
         strict=bool(config.getini("strict")),
         run_timeout_s=config.getoption("--run-timeout"),
         fresh_phone=config.getoption("--fresh-phone"),
         phone_profile=config.getoption("--phone-profile"),
     )
+    _check(options)
+    return options
+
+
+def wanted_serials(options: Options) -> tuple[str | None, ...]:
+    """What `--serial` or ANDROID_SERIAL name; (None,) for the only device there is."""
+    if options.compile_only:
+        return (None,)
+    named = dict.fromkeys(options.serials) or ([os.environ.get("ANDROID_SERIAL") or None])
+    return tuple(named)
+
+
+def _check(options: Options) -> None:
     doing = "reading the command line"
+    if options.soc is not None:
+        find_soc(options.soc)
     if options.compile_only and options.pre_gen_pte:
         raise InputError(doing, "--compile-only and --pre-gen-pte contradict each other")
     if options.compile_only and options.soc is None:
         raise InputError(doing, "--compile-only needs --soc", hint="--soc SM8750")
+    of_virtual = options.fresh_phone or options.phone_profile is not None
+    if of_virtual and VIRTUAL not in options.serials:
+        raise InputError(
+            doing,
+            "--phone-profile and --fresh-phone are about a virtual phone, and none is asked for",
+            hint=f"--serial {VIRTUAL}",
+        )
     if options.run_timeout_s <= 0:
         raise InputError(
             doing, f"--run-timeout is {options.run_timeout_s:g}", expected="seconds above 0"
         )
-    return options

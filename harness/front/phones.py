@@ -71,11 +71,3 @@ class Phones:
         )
         private.server.connect_tcp(phone.serial)
         return open_device(private.server, phone.serial, options.soc)
-
-
-def wanted_serials(options: Options) -> tuple[str | None, ...]:
-    """What `--serial` or ANDROID_SERIAL name; (None,) for the only device there is."""
-    if options.compile_only:
-        return (None,)
-    named = dict.fromkeys(options.serials) or ([os.environ.get("ANDROID_SERIAL") or None])
-    return tuple(named)

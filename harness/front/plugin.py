@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import InputError, SpecError
 from harness.front.console import Console
 from harness.front.options import Options, add_options, read_options
-from harness.front.outcomes import Tally, describe_error
-from harness.front.phones import wanted_serials
+from harness.front.outcomes import annotate, notes_of, tell_outcome
+from harness.front.reporting import Reporting
 from harness.front.rootdir import restart_if_misled
-from harness.front.session import Session, Subject
-from harness.front.table import Row, render_table
-from harness.manifest import MANIFEST_NAME, parse_manifest
+from harness.front.selection import (
+    check_marker_names,
+    leave_out_other_models,
+    parameter_sets,
+    subject_of,
+)
+from harness.front.session import Session
+from harness.front.table import Row
 from harness.socs import specs_dir
-from harness.spec import load_specs
+from harness.spec import Spec, load_specs
+from harness.vocabulary import Mode
 
 _KINDS = {
     "accuracy": "the reply to a case holds what it should",
     "perf": "rates against the floors of the SoC",
     "size": "PTE sizes against their ceilings",
 }
-_STATE = pytest.StashKey["State"]()
+_SESSION_FIXTURE = "harness_session"
 
 
 class State:
     """What the hooks of one pytest process share."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.config = config
         self.options: Options = read_options(config)
-        self.specs = load_specs(self.options.specs_dir or specs_dir())
+        self.specs = _load_specs(self.options)
         self.console = Console(config)
-        self.tally = Tally()
-        self.rows: list[Row] = []
-        self.seen_errors: set[int] = set()
-        self.selected_modes: set[Any] = set()
+        self.selected_modes: set[Mode] = set()
 
     @cached_property
     def session(self) -> Session:
@@ -53,6 +54,10 @@ class State:
             self.session.close()
 
 
+_STATE = pytest.StashKey[State]()
+_ROW = pytest.StashKey[Row]()
+
+
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     config = pluginmanager.get_plugin("pytestconfig")
     if isinstance(config, pytest.Config):
@@ -60,18 +65,19 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     add_options(parser)
 
 
+@pytest.hookimpl(trylast=True)  # when every plugin has registered its markers
 def pytest_configure(config: pytest.Config) -> None:
     try:
-        config.stash[_STATE] = State(config)
-    except HarnessError as err:
-        raise pytest.UsageError(f"\n{err}") from err
-    for name, meaning in _KINDS.items():
-        config.addinivalue_line("markers", f"{name}: {meaning}")
-    specs = config.stash[_STATE].specs.values()
-    for family in sorted({spec.family for spec in specs}):
-        config.addinivalue_line("markers", f"{family}: models of the family {family}")
-    for spec in specs:
-        config.addinivalue_line("markers", f"{spec.model}: the model of {spec.path.name}")
+        state = config.stash[_STATE] = State(config)
+        _register_markers(config, state.specs.values())
+        if config.getini("strict_markers") or config.getini("strict"):
+            check_marker_names(config.getoption("markexpr"), config.getini("markers"))
+    except SpecError as err:
+        pytest.exit(str(err), returncode=err.exit_status)
+    except InputError as err:
+        raise pytest.UsageError(str(err)) from err
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Reporting(config, state.console), "harness.front.reporting")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -80,109 +86,86 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     state = metafunc.config.stash[_STATE]
     per_case = "case" in metafunc.fixturenames
-    serials = wanted_serials(state.options)
-    params = []
-    for spec in state.specs.values():
-        marks = [getattr(pytest.mark, spec.family), getattr(pytest.mark, spec.model)]
-        for mode in spec.modes:
-            if state.options.modes and mode not in state.options.modes:
-                continue
-            for serial in serials:
-                subject = Subject(spec, mode, serial)
-                place = f"@{serial}" if len(serials) > 1 else ""
-                name = f"{spec.model}-{mode}{place}"
-                if not per_case:
-                    params.append(pytest.param(subject, id=name, marks=marks))
-                    continue
-                params += [
-                    pytest.param(subject, case, id=f"{name}-{case.name}", marks=marks)
-                    for case in spec.cases.values()
-                ]
+    params = parameter_sets(state.options, state.specs.values(), per_case=per_case)
     metafunc.parametrize(["subject", "case"] if per_case else ["subject"], params)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Note the modes that will run; leave out models that a single given bundle is not."""
+    """Leave out models that a single given bundle is not; note the modes that will run."""
     state = config.stash[_STATE]
-    _keep_model_of_given_bundle(config, items)
-    for item in items:
-        subject = _subject_of(item)
-        if subject is not None:
-            state.selected_modes.add(subject.mode)
-
-
-def _keep_model_of_given_bundle(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--pre-gen-pte BUNDLE` the bundle says which of the selected models is meant.
-
-    If it is none of them, nothing is left out: the tests then say that it does not fit.
-    """
-    state = config.stash[_STATE]
-    given = state.options.pre_gen_pte
-    path = Path(given or "") / MANIFEST_NAME
-    if given is None or not path.is_file():
-        return
-    try:
-        model = parse_manifest(path.read_bytes(), path).model
-    except HarnessError:
-        return  # the tests that load it will say what is wrong
-    subjects = [(item, _subject_of(item)) for item in items]
-    other = [item for item, subject in subjects if subject and subject.spec.model != model]
-    if not other or not any(s and s.spec.model == model for _, s in subjects):
-        return
-    state.console.say(
-        f"{given} is a bundle of {model}: {len(other)} tests of other models left out"
-    )
-    config.hook.pytest_deselected(items=other)
-    items[:] = [item for item in items if item not in other]
-
-
-def _subject_of(item: pytest.Item) -> Subject | None:
-    call = getattr(item, "callspec", None)
-    subject = call.params.get("subject") if call is not None else None
-    return subject if isinstance(subject, Subject) else None
+    if state.options.pre_gen_pte is not None:
+        sentence, other = leave_out_other_models(state.options.pre_gen_pte, items)
+        if other:
+            state.console.say(sentence)
+            config.hook.pytest_deselected(items=other)
+            items[:] = [item for item in items if item not in other]
+    subjects = [subject_of(item) for item in items]
+    state.selected_modes |= {subject.mode for subject in subjects if subject is not None}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """An error of the harness is told in its own words, without a Python traceback."""
     report = yield
-    state = item.config.stash[_STATE]
-    error = call.excinfo.value if call.excinfo is not None else None
-    if isinstance(error, HarnessError):
-        state.tally.count(error)
-        report.longrepr = describe_error(error, state.seen_errors)
-        report.user_properties.append(("failure.class", error.kind))
-    elif report.failed:
-        state.tally.failed = True
+    if _SESSION_FIXTURE not in getattr(item, "fixturenames", ()):
+        return report
+    tell_outcome(report, call.excinfo.value if call.excinfo is not None else None)
+    row = item.stash.get(_ROW, None)
+    if row is not None:
+        annotate(report, row=asdict(row))
+        del item.stash[_ROW]
+    given_up = item.config.stash[_STATE].session.given_up
+    if given_up is not None:
+        annotate(report, gave_up=True)
+        item.session.shouldfail = given_up
     return report
 
 
+def pytest_report_teststatus(
+    report: pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    if report.skipped and "exit_status" in notes_of(report):
+        return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     state = session.config.stash.get(_STATE, None)
     if state is not None:
-        session.exitstatus = state.tally.exit_status(exitstatus)
         state.close()
 
 
-def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
-    rows = config.stash[_STATE].rows
-    if rows:
-        terminalreporter.section("device results")
-        for line in render_table(rows):
-            terminalreporter.write_line(line)
-
-
-@pytest.fixture
-def harness_session(request: pytest.FixtureRequest) -> Session:
+@pytest.fixture(name=_SESSION_FIXTURE)
+def _harness_session(request: pytest.FixtureRequest) -> Session:
     """The session's devices, Runtimes, bundles and runs."""
     return request.config.stash[_STATE].session
 
 
 @pytest.fixture
 def add_row(request: pytest.FixtureRequest) -> Callable[[Row], None]:
-    """Put a line into the table at the end."""
-    return request.config.stash[_STATE].rows.append
+    """Give the test's line of the table at the end."""
+
+    def add(row: Row) -> None:
+        request.node.stash[_ROW] = row
+
+    return add
+
+
+def _load_specs(options: Options) -> dict[str, Spec]:
+    """The session's specs; none where the package is installed without the project."""
+    if options.specs_dir is None and not specs_dir().is_dir():
+        return {}
+    return load_specs(options.specs_dir)
+
+
+def _register_markers(config: pytest.Config, specs: Iterable[Spec]) -> None:
+    """One marker per kind of check, family and model."""
+    specs = tuple(specs)
+    meanings = dict(_KINDS)
+    meanings |= {spec.family: f"models of the family {spec.family}" for spec in specs}
+    meanings |= {spec.model: f"the model of {spec.path.name}" for spec in specs}
+    for name, meaning in meanings.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")

@@ -9,36 +9,27 @@ installed learns of this just after, so it starts pytest once more with the file
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
 _CONFIGURATION = Path(__file__).resolve().parents[2] / "pyproject.toml"
-_RESTARTED = "VLM_HARNESS_RESTARTED"
 
 
 def restart_if_misled(config: pytest.Config) -> None:
     """Start this process anew with `-c pyproject.toml` if pytest missed that file.
 
-    Only for a pytest that was called from the command line inside the project.
+    Only for a pytest that was called from the command line inside the project. The file is
+    named on the new command line, where workers of pytest-xdist find it too.
     """
-    if os.environ.pop(_RESTARTED, None) is not None:
-        os.environ.pop("PYTEST_ADDOPTS", None)
-        original = os.environ.pop(f"{_RESTARTED}_ADDOPTS", "")
-        if original:
-            os.environ["PYTEST_ADDOPTS"] = original
-        return
     invocation = config.invocation_params
-    called_by_hand = tuple(invocation.args) == tuple(sys.argv[1:])
+    args = list(invocation.args)
+    called_by_hand = args == sys.argv[1:]
     inside = invocation.dir.is_relative_to(_CONFIGURATION.parent)
     if config.inipath is not None or not called_by_hand or not inside:
         return
-    original = os.environ.get("PYTEST_ADDOPTS", "")
-    os.environ[f"{_RESTARTED}_ADDOPTS"] = original
-    os.environ["PYTEST_ADDOPTS"] = f"{original} -c {shlex.quote(str(_CONFIGURATION))}".strip()
-    os.environ[_RESTARTED] = "1"
+    program = sys.orig_argv[1 : len(sys.orig_argv) - len(args)]
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    os.execv(sys.executable, [sys.executable, *program, "-c", str(_CONFIGURATION), *args])

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from harness.bundle import Bundle, check_bundle, find_bundle
 from harness.device import Device
-from harness.errors import HarnessError, InputError
+from harness.errors import (
+    CommandFailed,
+    DeadlineExceeded,
+    DeviceError,
+    HarnessError,
+    InputError,
+)
 from harness.front.console import Console
-from harness.front.options import Options
+from harness.front.options import Options, wanted_serials
 from harness.front.phones import Phones
-from harness.runs import CaseRun, run_case
+from harness.runs import CaseRun, RunRequest, run_case
 from harness.runtime import Runtime, check_runtime, find_runtime, load_runtime
 from harness.socs import Soc, find_soc
 from harness.spec import Case, Spec
@@ -39,35 +46,60 @@ class Session:
         self._modes = modes
         self._phones = Phones(options)
         self._made: dict[object, object] = {}
+        self._given_up: dict[str | None, HarnessError] = {}
+
+    @property
+    def given_up(self) -> str | None:
+        """Why no further test can run: each device of the session is unusable. Else None."""
+        serials = wanted_serials(self.options)
+        if any(serial not in self._given_up for serial in serials):
+            return None
+        return "no usable device is left: the remaining tests were not run"
 
     def close(self) -> None:
         """End what was started for this session."""
         self._phones.close()
 
     def device(self, subject: Subject) -> Device:
-        """The subject's device. Raises DeviceError."""
-        return self._once(("device", subject.serial), lambda: self._phones.open(subject.serial))
+        """The subject's device. Raises DeviceError, also for one that was given up."""
+        if subject.serial in self._given_up:
+            raise self._given_up[subject.serial]
+        with self._giving_up(subject, HarnessError):
+            return self._once(("device", subject.serial), lambda: self._phones.open(subject.serial))
 
     def soc(self, subject: Subject) -> Soc:
         """The SoC of the subject's device; with `--compile-only` that of `--soc`."""
         if self.options.compile_only:
             return find_soc(str(self.options.soc))
         facts = self.device(subject).facts
-        if facts.soc_id is None:
+        if facts.soc_id is not None:
+            return find_soc(facts.soc_id)
+        with self._giving_up(subject, InputError):
             raise InputError(
                 f"finding out the SoC of {facts.serial}",
                 f"its ro.soc.model {facts.soc_model!r} is not in specs/socs.yaml",
                 hint="add a row for it to specs/socs.yaml",
             )
-        return find_soc(facts.soc_id)
 
     def target(self, subject: Subject) -> Target:
-        """What the device can load; `--target` says otherwise only with `--compile-only`."""
+        """What the device can load; with `--compile-only` what `--target` says.
+
+        Raises:
+            InputError: `--target` says otherwise than the device.
+        """
+        wanted = self.options.target
         if self.options.compile_only:
-            return self.options.target or "silicon"
-        simulated = self.device(subject).facts.simulated
-        fitting: Target = "simulator" if simulated else "silicon"
-        return self.options.target or fitting
+            return wanted or "silicon"
+        facts = self.device(subject).facts
+        fitting: Target = "simulator" if facts.simulated else "silicon"
+        if wanted not in (None, fitting):
+            raise InputError(
+                f"choosing what to compile for {facts.serial}",
+                f"--target {wanted} was asked for, which this device cannot load",
+                expected=f"--target {fitting}",
+                hint="leave --target out, or compile only: --compile-only",
+            )
+        return fitting
 
     def bundle(self, subject: Subject) -> Bundle:
         """A bundle that serves the subject's mode: given, cached or compiled now."""
@@ -77,12 +109,14 @@ class Session:
 
     def runtime(self, subject: Subject) -> Runtime:
         """The Runtime for the subject's device: `--runtime`, cached or built now."""
-        return self._once(("runtime", subject.serial), lambda: self._find_runtime(subject))
+        with self._giving_up(subject, HarnessError):
+            return self._once(("runtime", subject.serial), lambda: self._find_runtime(subject))
 
     def run(self, subject: Subject, case: Case) -> CaseRun:
         """One run of one case; further checks of the same case get the same run."""
         key = ("run", subject.spec.model, subject.mode, subject.serial, case.name)
-        return self._once(key, lambda: self._run(subject, case))
+        with self._giving_up(subject, DeviceError):
+            return self._once(key, lambda: self._run(subject, case))
 
     def _run(self, subject: Subject, case: Case) -> CaseRun:
         device = self.device(subject)
@@ -90,17 +124,11 @@ class Session:
             self.runtime(subject)  # before a compile that may take long
         bundle = self.bundle(subject)
         runtime = self.runtime(subject)
+        request = RunRequest(
+            bundle, case.name, subject.mode, case.max_new_tokens, self.options.run_timeout_s
+        )
         with self._console.push_progress(device.serial) as on_push:
-            return run_case(
-                device,
-                runtime,
-                bundle,
-                case.name,
-                subject.mode,
-                max_new_tokens=case.max_new_tokens,
-                timeout_s=self.options.run_timeout_s,
-                on_push=on_push,
-            )
+            return run_case(device, runtime, request, on_push)
 
     def _bundle_mode(self, subject: Subject) -> Mode:
         """A hybrid bundle serves kv runs too, so where both modes run one bundle is enough."""
@@ -119,7 +147,7 @@ class Session:
         request = BundleRequest(subject.spec, soc, mode, target)
         with self._console.compile_progress(str(request)) as on_stage:
             bundle = compile_bundle(request, None, on_stage)
-        check_bundle(bundle, subject.spec, soc, subject.mode, self.target(subject))
+        check_bundle(bundle, subject.spec, soc, subject.mode, target)
         return bundle
 
     def _find_runtime(self, subject: Subject) -> Runtime:
@@ -129,6 +157,18 @@ class Session:
         runtime = load_runtime(self.options.runtime)
         check_runtime(runtime, facts.abi, soc.htp_arch)
         return runtime
+
+    @contextmanager
+    def _giving_up(self, subject: Subject, kind: type[HarnessError]) -> Iterator[None]:
+        """Give the subject's device up on an error that every other test on it would meet."""
+        try:
+            yield
+        except kind as err:
+            # These two are of one command: the next may well succeed.
+            of_one_run = kind is DeviceError and isinstance(err, DeadlineExceeded | CommandFailed)
+            if not of_one_run and not self.options.compile_only:
+                self._given_up.setdefault(subject.serial, err)
+            raise
 
     def _once(self, key: object, make: Callable[[], _Made]) -> _Made:
         """What `make` gave the first time, or the error it raised then."""

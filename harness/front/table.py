@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 
 @dataclass
 class Row:
-    """One line: a case, or the performance or size check, of a model in a mode on a SoC."""
+    """One line: a case, or the performance or size check, of a model in a mode on a SoC.
+
+    `note` says why nothing was judged.
+    """
 
     model: str
     soc: str
@@ -19,6 +23,7 @@ class Row:
     size_bytes: int | None = None
     reply: str = ""
     simulated: bool = False
+    note: str = ""
 
 
 _HEAD = (
@@ -37,13 +42,18 @@ _NUMERIC = range(5, 9)
 
 
 def render_table(rows: Iterable[Row]) -> list[str]:
-    """Lines of a plain table; numbers of a simulated device carry an asterisk."""
+    """Lines of a plain table, then why some lines have no judgement.
+
+    Numbers of a simulated device carry an asterisk.
+    """
+    rows = sorted(rows, key=attrgetter("model", "soc", "mode"))
     cells = [_HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
     lines = [_line(line, widths) for line in cells]
     lines.insert(1, "  ".join("-" * width for width in widths))
     if any("*" in line for line in lines):
         lines.append("* simulated: not a phone's speed, and never compared with a floor")
+    lines += [f"{row.model}-{row.mode} {row.case}: {row.note}" for row in rows if row.note]
     return lines
 
 

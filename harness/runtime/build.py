@@ -79,7 +79,7 @@ def _stages(
         f"-DCMAKE_MAKE_PROGRAM={toolchain.ninja}",
         f"-DCMAKE_CXX_COMPILER={toolchain.compiler}",
         "-DCMAKE_BUILD_TYPE=Release",
-        f"-Dexecutorch_DIR={toolchain.executorch_cmake_dir}",
+        f"-Dexecutorch_DIR={toolchain.packages.executorch_cmake_dir}",
         f"-DNLOHMANN_JSON_INCLUDE_DIR={toolchain.json_include_dir}",
     ]
     return (

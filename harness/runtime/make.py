@@ -19,7 +19,7 @@ from harness.runtime.build import (
 )
 from harness.runtime.elf import read_elf
 from harness.runtime.folder import Runtime, describe_file, load_runtime, write_runtime
-from harness.runtime.toolchain import DOING, Toolchain, find_toolchain
+from harness.runtime.toolchain import DOING, Toolchain, find_packages, find_toolchain
 
 SIMULATOR_ABI = "x86_64"
 # Opened by name while a QNN PTE is loaded, so no NEEDED entry names them.
@@ -78,27 +78,20 @@ def cached_runtime(progress: Progress) -> Runtime:
 
     Two processes that want it at once make it once.
     """
-    toolchain = find_toolchain()
+    packages = find_packages()
     sources = source_sha256()
-    folder = runtimes_dir() / f"{sources[:16]}-{_toolchain_key(toolchain)}"
+    # Not the compiler: a machine that has none may use what was built before.
+    versions = f"{packages.executorch.version}\n{packages.qnn.version}"
+    key = hashlib.sha256(versions.encode()).hexdigest()
+    folder = runtimes_dir() / f"{sources[:16]}-{key[:16]}"
     if folder.is_dir():
         return load_runtime(folder)
     lock = folder.parent / f"{folder.name}.lock"
     with locked(lock, DOING, progress):
         if not folder.is_dir():
             sweep_leftovers(folder.parent)
-            _make(toolchain, sources, folder, progress)
+            _make(find_toolchain(), sources, folder, progress)
     return load_runtime(folder)
-
-
-def _toolchain_key(toolchain: Toolchain) -> str:
-    parts = (
-        toolchain.executorch.version,
-        toolchain.json.version,
-        toolchain.qnn.version,
-        toolchain.compiler_version,
-    )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _make(toolchain: Toolchain, sources: str, folder: Path, progress: Progress) -> None:
@@ -114,8 +107,8 @@ def _make(toolchain: Toolchain, sources: str, folder: Path, progress: Progress) 
                 dir=temporary,
                 abi=SIMULATOR_ABI,
                 htp_archs=None,
-                qnn_version=toolchain.qnn_version,
-                executorch_version=toolchain.executorch.version,
+                qnn_version=toolchain.packages.qnn_version,
+                executorch_version=toolchain.packages.executorch.version,
                 runner_source_sha256=sources,
                 files={name: describe_file(temporary / name) for name in names},
                 executable=EXECUTABLE,
@@ -125,12 +118,13 @@ def _make(toolchain: Toolchain, sources: str, folder: Path, progress: Progress) 
 
 def _libraries_of(runner: Path, toolchain: Toolchain) -> list[Path]:
     """Every library the runner loads that the system does not bring."""
-    search = (toolchain.executorch_lib_dir, *toolchain.qnn_lib_dirs)
+    packages = toolchain.packages
+    search = (packages.executorch_lib_dir, *packages.qnn_lib_dirs)
     missing = [name for name in _QNN_LIBRARIES if _locate(name, search) is None]
     if missing:
         raise RuntimeFolderError(
             DOING,
-            f"onnxruntime-qnn {toolchain.qnn.version} has no {missing[0]} in {toolchain.qnn.dir}",
+            f"onnxruntime-qnn {packages.qnn.version} has no {missing[0]} in {packages.qnn.dir}",
             hint="pip install onnxruntime-qnn==2.5.0",
         )
     found: dict[str, Path] = {}

@@ -11,7 +11,6 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,17 +30,12 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Toolchain:
-    """Everything a build needs. `compiler_version` is the first line it says of itself."""
+class Packages:
+    """The installed packages a Runtime consists of."""
 
-    compiler: Path
-    compiler_version: str
-    cmake: Path
-    ninja: Path
     executorch: Package
-    json: Package
     qnn: Package
-    qnn_version: str
+    qnn_version: str  # Qualcomm's, "2.49.40"
 
     @property
     def executorch_lib_dir(self) -> Path:
@@ -52,37 +46,44 @@ class Toolchain:
         return self.executorch_lib_dir / "cmake" / "executorch"
 
     @property
-    def json_include_dir(self) -> Path:
-        return self.json.dir / "include"
-
-    @property
     def qnn_lib_dirs(self) -> tuple[Path, ...]:
         """The QNN libraries, and the C++ runtime their wheel brings along."""
         return self.qnn.dir, self.qnn.dir.with_name(f"{self.qnn.dir.name}.libs")
 
 
-def find_toolchain() -> Toolchain:
-    """All parts, or RuntimeFolderError for the first that is missing."""
-    executorch = _find_package("executorch", "executorch")
-    qnn = _find_package("onnxruntime-qnn", "onnxruntime_qnn")
-    json_package = _find_package("nlohmann-json", "nlohmann_json")
-    compiler = find_compiler()
-    return Toolchain(
-        compiler=compiler,
-        compiler_version=_first_line_of_version(compiler),
-        cmake=_find_program("cmake"),
-        ninja=_find_program("ninja"),
-        executorch=executorch,
-        json=json_package,
-        qnn=qnn,
-        qnn_version=_read_qnn_version(qnn),
-    )
+@dataclass(frozen=True)
+class Toolchain:
+    """Everything a build needs."""
+
+    packages: Packages
+    compiler: Path
+    cmake: Path
+    ninja: Path
+    json_include_dir: Path
 
 
 def packages_installed() -> bool:
     """Whether the packages a Runtime is made of are there, so that one could be made."""
     return all(
         importlib.util.find_spec(name) is not None for name in ("executorch", "onnxruntime_qnn")
+    )
+
+
+def find_packages() -> Packages:
+    """executorch and onnxruntime-qnn, or RuntimeFolderError for the first that is missing."""
+    executorch = _find_package("executorch", "executorch")
+    qnn = _find_package("onnxruntime-qnn", "onnxruntime_qnn")
+    return Packages(executorch=executorch, qnn=qnn, qnn_version=_read_qnn_version(qnn))
+
+
+def find_toolchain() -> Toolchain:
+    """All parts, or RuntimeFolderError for the first that is missing."""
+    return Toolchain(
+        packages=find_packages(),
+        compiler=find_compiler(),
+        cmake=_find_program("cmake"),
+        ninja=_find_program("ninja"),
+        json_include_dir=_find_package("nlohmann-json", "nlohmann_json").dir / "include",
     )
 
 
@@ -141,17 +142,3 @@ def _read_qnn_version(package: Package) -> str:
             DOING, f"cannot tell the QNN version of onnxruntime-qnn: {path}", hint=_PIP_HINT
         )
     return found.group(1)
-
-
-def _first_line_of_version(compiler: Path) -> str:
-    try:
-        done = subprocess.run(
-            [compiler, "--version"], capture_output=True, text=True, check=True, timeout=60
-        )
-    except (OSError, subprocess.SubprocessError) as err:
-        raise RuntimeFolderError(
-            DOING,
-            f"the C++ compiler {compiler} does not run: {err}",
-            hint="set CXX to one that does",
-        ) from err
-    return done.stdout.partition("\n")[0].strip()

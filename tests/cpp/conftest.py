@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from harness.cache import cache_root, locked, publish_dir
+from harness.cache import CACHE_VARIABLE, cache_root, locked, publish_dir
 from harness.runtime import Runtime, find_runtime
 
 TOY_SCRIPT = Path(__file__).with_name("toy_vlm.py")
 RUN_TIMEOUT_S = 120
+# Asked while collecting, because session fixtures of other suites point it elsewhere later.
+SUITE_CACHE_DIR = cache_root()
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ def run_runner(executable: Path, argv: list[str], cwd: Path) -> RunnerResult:
 
 @pytest.fixture(scope="session")
 def runtime() -> Runtime:
-    return find_runtime("x86_64", 79, simulated=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(SUITE_CACHE_DIR))
+        return find_runtime("x86_64", 79, simulated=True)
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +117,7 @@ def toy_folder() -> Callable[[str], Path]:
 
     def folder_of(variant: str) -> Path:
         key = hashlib.sha256(TOY_SCRIPT.read_bytes()).hexdigest()[:16]
-        folder = cache_root() / "toy_vlm" / f"{variant}-{key}"
+        folder = SUITE_CACHE_DIR / "toy_vlm" / f"{variant}-{key}"
         with locked(folder.with_suffix(".lock"), f"exporting {folder.name}"):
             if not folder.is_dir():
                 with publish_dir(folder) as temporary:

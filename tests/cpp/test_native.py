@@ -1,4 +1,4 @@
-"""The C++ unit tests and the runner itself, under the address and undefined-behaviour sanitizers."""
+"""The C++ unit tests and the runner under the address and undefined-behaviour sanitizers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.cache import cache_root, locked
+from harness.cache import locked
 from harness.runtime.build import SOURCE_DIR
 from harness.runtime.toolchain import find_toolchain
-from tests.cpp.conftest import Toy
+from tests.cpp.conftest import SUITE_CACHE_DIR, Toy
 
 BUILD_TIMEOUT_S = 1200
 
@@ -20,7 +20,7 @@ BUILD_TIMEOUT_S = 1200
 def sanitized_dir() -> Path:
     """A build folder that stays in the cache, so that only what changed is compiled again."""
     toolchain = find_toolchain()
-    build_dir = cache_root() / "sanitized_runner"
+    build_dir = SUITE_CACHE_DIR / "sanitized_runner"
     configure = [
         *(toolchain.cmake, "-G", "Ninja", "-S", SOURCE_DIR, "-B", build_dir),
         f"-DCMAKE_MAKE_PROGRAM={toolchain.ninja}",
@@ -28,7 +28,7 @@ def sanitized_dir() -> Path:
         "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
         "-DVLM_RUNNER_SANITIZE=ON",
         "-DVLM_RUNNER_TESTS=ON",
-        f"-Dexecutorch_DIR={toolchain.executorch_cmake_dir}",
+        f"-Dexecutorch_DIR={toolchain.packages.executorch_cmake_dir}",
         f"-DNLOHMANN_JSON_INCLUDE_DIR={toolchain.json_include_dir}",
     ]
     with locked(build_dir.with_suffix(".lock"), "building the runner with sanitizers"):

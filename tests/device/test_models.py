@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from harness.bundle import Bundle
-from harness.front.checks import settle, summary_word
+from harness.front.checks import require_thresholds, settle, summary_note, summary_word
 from harness.front.session import Session, Subject
 from harness.front.table import Row
 from harness.metrics import measure_all
 from harness.runs import CaseRun
 from harness.spec import Case, Conditions
-from harness.verdict import judge_answer, judge_rates, judge_sizes
+from harness.verdict import Verdict, judge_answer, judge_rates, judge_sizes
 
 
 @pytest.fixture
@@ -40,48 +40,14 @@ def bundle(harness_session: Session, subject: Subject) -> Bundle:
     return harness_session.bundle(subject)
 
 
-@pytest.mark.accuracy
-def test_answer(
-    case_run: CaseRun,
-    harness_session: Session,
-    subject: Subject,
-    case: Case,
-    add_row: Callable[[Row], None],
-    record_property: Callable[[str, object], None],
-) -> None:
-    """The reply alone holds the expected words and none of the forbidden ones."""
-    verdict = judge_answer(case, case_run.reply, case_run.report.stop_reason)
-    metrics = measure_all(case_run.report)
-    facts = harness_session.device(subject).facts
-    add_row(
-        Row(
-            model=subject.spec.model,
-            soc=harness_session.soc(subject).id,
-            mode=subject.mode,
-            case=case.name,
-            verdict=summary_word([verdict]),
-            metrics=metrics,
-            reply=case_run.reply,
-            simulated=facts.simulated,
-        )
-    )
-    record_property("verdict", verdict.outcome)
-    record_property("device.serial", facts.serial)
-    record_property("pushed_bytes", case_run.pushed_bytes)
-    record_property("runner_s", round(case_run.runner_s, 3))
-    for name, value in metrics.items():
-        record_property(name, value)
-    settle([verdict], subject, strict=harness_session.options.strict)
-
-
-@pytest.mark.perf
-def test_rate(
+@pytest.fixture
+def rate_verdicts(
     first_run: CaseRun,
     harness_session: Session,
     subject: Subject,
     add_row: Callable[[Row], None],
-) -> None:
-    """Measured rates clear the SoC's floors, under the conditions the floors hold for."""
+) -> list[Verdict]:
+    """One per floor. Under `--strict` a floor that does not know this SoC is an error."""
     facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
     metrics = measure_all(first_run.report)
     conditions = Conditions(
@@ -99,22 +65,25 @@ def test_rate(
             verdict=summary_word(verdicts),
             metrics=metrics,
             simulated=facts.simulated,
+            note=summary_note(verdicts),
         )
     )
-    settle(verdicts, subject, strict=harness_session.options.strict)
+    if harness_session.options.strict:
+        require_thresholds(verdicts, subject.spec)
+    return verdicts
 
 
-@pytest.mark.size
-def test_size(
+@pytest.fixture
+def size_verdicts(
     bundle: Bundle,
     harness_session: Session,
     subject: Subject,
     add_row: Callable[[Row], None],
-) -> None:
-    """PTE sizes stay below their ceilings, under the conditions the ceilings hold for."""
-    manifest = bundle.manifest
+) -> list[Verdict]:
+    """One per ceiling. Under `--strict` a spec without any is an error."""
+    manifest, sizes = bundle.manifest, bundle.pte_size_bytes()
     conditions = Conditions(manifest.mode, manifest.max_seq_len, manifest.target)
-    verdicts = judge_sizes(subject.spec.ceilings, conditions, bundle.pte_size_bytes())
+    verdicts = judge_sizes(subject.spec.ceilings, conditions, sizes)
     add_row(
         Row(
             model=subject.spec.model,
@@ -122,7 +91,60 @@ def test_size(
             mode=subject.mode,
             case="(size)",
             verdict=summary_word(verdicts),
-            size_bytes=sum(bundle.pte_size_bytes().values()),
+            size_bytes=sum(sizes.values()),
+            note=summary_note(verdicts),
         )
     )
-    settle(verdicts, subject, strict=harness_session.options.strict)
+    if harness_session.options.strict:
+        require_thresholds(verdicts, subject.spec)
+    return verdicts
+
+
+@pytest.mark.accuracy
+def test_answer(
+    case_run: CaseRun,
+    harness_session: Session,
+    subject: Subject,
+    case: Case,
+    add_row: Callable[[Row], None],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """The reply alone holds the expected words and none of the forbidden ones."""
+    verdict = judge_answer(case, case_run.reply, case_run.report.stop_reason)
+    metrics = measure_all(case_run.report)
+    facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
+    row = Row(
+        model=subject.spec.model,
+        soc=soc.id,
+        mode=subject.mode,
+        case=case.name,
+        verdict=summary_word([verdict]),
+        metrics=metrics,
+        reply=case_run.reply,
+        simulated=facts.simulated,
+    )
+    add_row(row)
+    properties = {
+        **{name: getattr(row, name) for name in ("model", "soc", "mode", "case", "verdict")},
+        "reply": case_run.reply,
+        "simulated": facts.simulated,
+        "device.serial": facts.serial,
+        "pushed_bytes": case_run.pushed_bytes,
+        "runner_s": round(case_run.runner_s, 3),
+        **metrics,
+    }
+    for name, value in properties.items():
+        record_property(name, value)
+    settle([verdict])
+
+
+@pytest.mark.perf
+def test_rate(rate_verdicts: list[Verdict]) -> None:
+    """Measured rates clear the SoC's floors, under the conditions the floors hold for."""
+    settle(rate_verdicts)
+
+
+@pytest.mark.size
+def test_size(size_verdicts: list[Verdict]) -> None:
+    """PTE sizes stay below their ceilings, under the conditions the ceilings hold for."""
+    settle(size_verdicts)

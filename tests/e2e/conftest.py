@@ -1,0 +1,93 @@
+"""A compiled model, a virtual phone and the real runner, shared by the tests of this folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.bundle import Bundle
+from harness.cache import file_sha256
+from harness.compile import BundleRequest, compile_bundle
+from harness.device import Device, open_device, start_private_server
+from harness.runtime import Runtime, find_runtime
+from harness.socs import find_soc, specs_dir
+from harness.spec import Case, Expectation, ImageSource, Spec, load_spec
+from harness.virtual_phone import start_virtual_phone
+from training.pictures import EVALUATION_SEEDS
+from training.questions import make_example
+
+SOC = "SM8750"
+# 20 by default; the environment `fidelity` of tox.ini asks for 100.
+FRESH_PICTURES = int(os.environ.get("VLM_FRESH_PICTURES", "20"))
+
+
+@pytest.fixture(scope="session")
+def tiny_spec() -> Spec:
+    """The committed spec of the small model."""
+    return load_spec(specs_dir() / "smolvlm_tiny.yaml")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_spec: Spec) -> Bundle:
+    """Its hybrid bundle for the simulated SM8750, from the cache or compiled now."""
+    return compile_bundle(request_for(tiny_spec), None, lambda stage: None)
+
+
+@pytest.fixture(scope="session")
+def fresh_spec(tiny_spec: Spec, tmp_path_factory: pytest.TempPathFactory) -> Spec:
+    """The same model asked about pictures that neither training nor calibration saw."""
+    folder = tmp_path_factory.mktemp("fresh")
+    cases = (_fresh_case(tiny_spec, folder, index) for index in range(FRESH_PICTURES))
+    return replace(tiny_spec, cases={case.name: case for case in cases})
+
+
+@pytest.fixture(scope="session")
+def fresh_bundle(fresh_spec: Spec, tiny_bundle: Bundle) -> Bundle:
+    """The bundle of `fresh_spec`: the components of `tiny_bundle`, other case inputs."""
+    bundle = compile_bundle(request_for(fresh_spec), None, lambda stage: None)
+    for component in tiny_bundle.manifest.components.values():
+        assert bundle.manifest.files[component.file] == tiny_bundle.manifest.files[component.file]
+    return bundle
+
+
+@pytest.fixture(scope="session")
+def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    """A virtual SM8750 on an adb server of its own."""
+    with ExitStack() as stack:
+        private = stack.enter_context(start_private_server(tmp_path_factory.mktemp("adb")))
+        virtual = stack.enter_context(
+            start_virtual_phone(SOC, "e2e", authorized_key=private.public_key_path)
+        )
+        private.server.connect_tcp(virtual.serial)
+        yield open_device(private.server, virtual.serial, SOC)
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Runtime:
+    """The x86-64 runner with Qualcomm's simulator, built on first use."""
+    return find_runtime("x86_64", find_soc(SOC).htp_arch, simulated=True)
+
+
+def request_for(spec: Spec) -> BundleRequest:
+    """A hybrid bundle for the simulated SM8750."""
+    return BundleRequest(spec, find_soc(SOC), "hybrid", "simulator")
+
+
+def _fresh_case(spec: Spec, folder: Path, index: int) -> Case:
+    # Counted from the end of the range: the specs' own pictures come from its beginning.
+    example = make_example(EVALUATION_SEEDS[-1] - index)
+    path = folder / f"{index}.png"
+    example.image.save(path)
+    template = next(iter(spec.cases.values()))
+    return replace(
+        template,
+        name=f"fresh_{index}",
+        images=(ImageSource(sha256=file_sha256(path), path=path),),
+        prompt=example.question,
+        expect=Expectation(all_of=(example.answer,)),
+    )

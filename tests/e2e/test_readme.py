@@ -1,0 +1,97 @@
+"""Every command of the README works; those that install are what CI itself runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.bundle import Bundle
+from harness.runtime import Runtime
+
+ROOT = Path(__file__).resolve().parents[2]
+_BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+COMMANDS = [
+    line
+    for block in _BLOCK.findall((ROOT / "README.md").read_text())
+    for line in block.splitlines()
+]
+INSTALLING = ("python3 -m venv", "pip install")
+PHONE = "virtual-phone"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, so that what the commands write does not land in it."""
+    copy = tmp_path_factory.mktemp("readme") / "checkout"
+    skipped = shutil.ignore_patterns(".git", ".tox", ".venv", "__pycache__", ".*_cache")
+    return Path(shutil.copytree(ROOT, copy, ignore=skipped))
+
+
+def environment(checkout: Path) -> dict[str, str]:
+    """The user's, with `python` and `pytest` of this environment first."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(checkout)}
+
+
+def test_commands_work_in_the_order_of_the_readme(
+    checkout: Path, tiny_bundle: Bundle, runtime: Runtime
+) -> None:
+    for command in COMMANDS:
+        if command.startswith(INSTALLING) or PHONE in command:
+            continue
+        told = command.replace("SERIAL", "virtual").replace("RUNTIME", str(runtime.dir))
+        done = subprocess.run(
+            told,
+            shell=True,
+            cwd=checkout,
+            env=environment(checkout),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{told}\n{done.stdout}{done.stderr}"
+
+
+def test_virtual_phone_by_hand_listens_until_it_is_stopped(checkout: Path) -> None:
+    (command,) = [command for command in COMMANDS if PHONE in command]
+    phone = subprocess.Popen(
+        command.split(),
+        cwd=checkout,
+        env=environment(checkout),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert phone.stdout is not None
+    lines = iter(phone.stdout.readline, "")
+    deadline = time.monotonic() + 30
+    said = next(line for line in lines if line.startswith("ready") or time.monotonic() > deadline)
+    phone.terminate()
+    assert said.startswith("ready 127.0.0.1:")
+    assert phone.wait(10) is not None
+
+
+def test_installing_commands_are_those_of_ci() -> None:
+    installing = [command for command in COMMANDS if command.startswith(INSTALLING)]
+    demo, everything, by_hand = installing
+    assert everything in (ROOT / ".ci" / "run").read_text()
+    assert demo == f"{everything} -e demo"
+    assert by_hand == "pip install -e '.[compile]'"
+    tox = (ROOT / "tox.ini").read_text()
+    assert "[testenv:demo]" in tox
+    assert "extras = compile" in tox
+
+
+def test_spec_of_the_readme_has_the_keys_of_a_spec() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    shown = yaml.safe_load(text)
+    real = yaml.safe_load((ROOT / "specs" / "smolvlm_500m_instruct.yaml").read_text())
+    assert set(shown) == set(real)
