@@ -1,7 +1,7 @@
 """Muon for the weight matrices of the transformer layers, AdamW for everything else.
 
 Muon (Jordan et al., 2024) turns the momentum of a weight matrix into the nearest matrix with
-equal singular values before it steps. At this size it needs about half the steps of AdamW alone.
+equal singular values before it steps, so that no direction of it lags behind or runs away.
 torch's own `torch.optim.Muon` does that in bfloat16, which CPUs without bfloat16 units emulate.
 """
 
@@ -18,7 +18,7 @@ _MOMENTUM = 0.95
 
 
 class Muon(torch.optim.Optimizer):
-    """`lr` is the size of an update relative to a matrix whose entries have the scale 0.2."""
+    """`lr` counts as AdamW's: the entries of one update have a root mean square of 0.2 * lr."""
 
     def __init__(
         self, matrices: Iterable[torch.nn.Parameter], lr: float, weight_decay: float

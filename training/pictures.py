@@ -39,6 +39,7 @@ MAX_OBJECTS = 4
 _OVERSAMPLING = 4
 _COLOR_JITTER = 14
 _NOISE_SIGMA = 3.0
+_SINGLE_CENTERS = (16, 32, 48)
 _QUADRANT_CENTERS = ((16, 16), (48, 16), (16, 48), (48, 48))
 
 
@@ -102,15 +103,15 @@ def _repeated_looks(rng: np.random.Generator) -> tuple[str, list[tuple[str, str]
 
 def _place(rng: np.random.Generator, looks: list[tuple[str, str]]) -> tuple[Item, ...]:
     if len(looks) == 1:
-        radius = float(rng.uniform(9, 14))
-        x, y = rng.uniform(radius + 2, PICTURE_SIZE - radius - 2, size=2)
+        radius = float(rng.uniform(10, 13))
+        x, y = rng.choice(_SINGLE_CENTERS, size=2) + rng.uniform(-2, 2, size=2)
         return (Item(*looks[0], float(x), float(y), radius),)
     quadrants = rng.permutation(4)[: len(looks)]
     items = []
     for look, quadrant in zip(looks, quadrants, strict=True):
         center_x, center_y = _QUADRANT_CENTERS[quadrant]
-        shift_x, shift_y = rng.uniform(-3, 3, size=2)
-        radius = float(rng.uniform(9, 12))
+        shift_x, shift_y = rng.uniform(-2, 2, size=2)
+        radius = float(rng.uniform(10, 12.5))
         items.append(Item(*look, center_x + float(shift_x), center_y + float(shift_y), radius))
     return tuple(items)
 
@@ -120,7 +121,7 @@ def _render(rng: np.random.Generator, background: str, items: tuple[Item, ...]) 
     canvas = Image.new("RGB", (side, side), _jittered(rng, BACKGROUNDS[background]))
     draw = ImageDraw.Draw(canvas)
     for item in items:
-        angle = float(rng.uniform(-0.2, 0.2))
+        angle = float(rng.uniform(-0.12, 0.12))
         fill = _jittered(rng, COLORS[item.color])
         draw.polygon(_outline(item, angle), fill=fill)
     pixels = np.asarray(canvas.reduce(_OVERSAMPLING), dtype=np.float32)  # (64, 64, 3)

@@ -16,9 +16,17 @@ from PIL import Image
 from training.pictures import BACKGROUNDS, COLORS, PICTURE_SIZE, SHAPES, Item, Scene, draw_picture
 
 NUMBERS = ("one", "two", "three", "four")
-# In pixels; quadrant centres lie 32 apart and are shifted by at most 3.
+# In pixels; quadrant centres lie 32 apart and are shifted by at most 2.
 _SIDE_GAP = 20.0
 _CORNER_GAP = 10.0
+
+# Where "which shape is ..." looks: the item with the least value lies there.
+PLACES: dict[str, Callable[[Item], float]] = {
+    "on the left": lambda item: item.x,
+    "on the right": lambda item: -item.x,
+    "at the top": lambda item: item.y,
+    "at the bottom": lambda item: -item.y,
+}
 
 
 @dataclass(frozen=True)
@@ -50,33 +58,31 @@ def make_example(seed: int) -> Example:
 
 def ask(scene: Scene, seed: int) -> Question:
     """One question: first a kind, evenly among the kinds this scene allows, then one of it."""
-    return ask_several(scene, seed, 1)[0]
+    rng = random.Random(seed)
+    by_kind = [asked for maker in _MAKERS if (asked := maker(scene))]
+    return rng.choice(rng.choice(by_kind))
 
 
 def ask_several(scene: Scene, seed: int, count: int) -> list[Question]:
-    """`count` questions of different kinds where the scene allows as many kinds."""
+    """`count` questions, all that the scene allows being equally likely; none twice if enough."""
     rng = random.Random(seed)
-    by_kind = [asked for maker in _MAKERS if (asked := maker(scene))]
-    chosen = rng.sample(by_kind, min(count, len(by_kind)))
-    while len(chosen) < count:
-        chosen.append(rng.choice(by_kind))
-    return [rng.choice(questions) for questions in chosen]
+    allowed = [asked for maker in _MAKERS for asked in maker(scene)]
+    chosen = rng.sample(allowed, min(count, len(allowed)))
+    return chosen + [rng.choice(allowed) for _ in range(count - len(chosen))]
 
 
 def every_sentence() -> list[str]:
     """Every question and every answer that can occur: the tokenizer's corpus."""
-    places = ("on the left", "on the right", "at the top", "at the bottom")
     corners = [f"{v} {h}" for v in ("top", "bottom") for h in ("left", "right")]
     sentences = [_BACKGROUND, _ALL_SHAPES, _DESCRIBE]
-    sentences += [f"Which shape is {place}?" for place in places]
-    sentences += [f"Which shape is {color}?" for color in COLORS]
+    sentences += [f"Which shape is {place}?" for place in PLACES]
     sentences += [f"The background is {name}." for name in BACKGROUNDS]
     sentences += [_count_sentence(n, "shape") for n in range(1, 5)]
     for shape in SHAPES:
         sentences += [f"What color is the {shape}?", f"Where is the {shape}?"]
-        sentences += [f"How many {shape}s are there?"]
+        sentences.append(f"How many {shape}s are there?")
         sentences += [f"The {shape} is {color}." for color in COLORS]
-        sentences += [f"The {shape} is {place}." for place in places]
+        sentences += [f"The shape {place} is a {shape}." for place in PLACES]
         sentences += [f"The {shape} is at the {corner}." for corner in corners]
         sentences += [_count_sentence(n, shape) for n in range(1, 5)]
         sentences += [f"A {c} {shape} on a {b} background." for c in COLORS for b in BACKGROUNDS]
@@ -110,33 +116,24 @@ def _colors(scene: Scene) -> list[Question]:
     ]
 
 
-def _shapes_by_color(scene: Scene) -> list[Question]:
-    if scene.repeated_shape:
-        return []
-    return [
-        Question("shape", f"Which shape is {i.color}?", f"The {i.shape} is {i.color}.")
-        for i in scene.items
-    ]
-
-
-def _sides(scene: Scene) -> list[Question]:
-    if scene.repeated_shape or len(scene.items) < 2:
-        return []
-    found = []
-    for place, distance in _PLACES.items():
-        nearest, second = sorted(scene.items, key=distance)[:2]
-        if distance(second) - distance(nearest) >= _SIDE_GAP:
-            answer = f"The {nearest.shape} is {place}."
-            found.append(Question("side", f"Which shape is {place}?", answer))
+def extremes(scene: Scene) -> dict[str, Item]:
+    """Side -> the one item that lies there, for the sides where a wide gap leaves no doubt."""
+    found = {}
+    if len(scene.items) > 1:
+        for place, distance in PLACES.items():
+            nearest, second = sorted(scene.items, key=distance)[:2]
+            if distance(second) - distance(nearest) >= _SIDE_GAP:
+                found[place] = nearest
     return found
 
 
-_PLACES: dict[str, Callable[[Item], float]] = {
-    "on the left": lambda item: item.x,
-    "on the right": lambda item: -item.x,
-    "at the top": lambda item: item.y,
-    "at the bottom": lambda item: -item.y,
-}
+def _sides(scene: Scene) -> list[Question]:
+    if scene.repeated_shape:
+        return []
+    return [
+        Question("side", f"Which shape is {place}?", f"The shape {place} is a {item.shape}.")
+        for place, item in extremes(scene).items()
+    ]
 
 
 def _corners(scene: Scene) -> list[Question]:
@@ -178,7 +175,6 @@ def _describe(scene: Scene) -> list[Question]:
 _MAKERS: Sequence[Callable[[Scene], list[Question]]] = (
     _background,
     _colors,
-    _shapes_by_color,
     _sides,
     _corners,
     _count_all,

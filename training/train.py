@@ -2,154 +2,189 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import SmolVLMForConditionalGeneration
+from transformers import GPT2Tokenizer, SmolVLMForConditionalGeneration
 
-from training.batches import CELL_CLASSES, IGNORED_LABEL, Layout, PackedPictures
+from training.batches import IGNORED_LABEL, Batch, Layout, PackedPictures
 from training.checkpoint import IMAGE_TOKENS, build_config, build_image_processor, save_checkpoint
 from training.evaluate import Checkpoint, accuracy
+from training.hints import NAMED_COLUMNS, HintReader
 from training.muon import Muon
 from training.pictures import VALIDATION_SEEDS
 from training.questions import make_example
 from training.tokenizer import build_tokenizer
 
+Report = Callable[[str], None]
+
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the weights. `pictures` is per step, each with `questions` questions."""
+    """What decides the weights. Each step sees `pictures` new pictures, `questions` on each."""
 
-    steps: int = 2000
-    pictures: int = 32
-    questions: int = 4
-    learning_rate: float = 2e-3
+    steps: int = 1400
+    pictures: int = 16
+    questions: int = 5
     warmup_steps: int = 100
+    matrix_rate: float = 3e-3
+    other_rate: float = 2e-3
     weight_decay: float = 0.05
-    seed: int = 20_24
-    threads: int = 1
-    checked_examples: int = 200
-    steps_between_checks: int = 250
-    optimizer: str = "muon"
-    muon_lr: float = 3e-3
     hint_weight: float = 0.5
+    max_gradient_norm: float = 1.0
+    seed: int = 2024
+    steps_between_checks: int = 200
+    checked_examples: int = 200
 
 
-def train(settings: Settings, out_dir: Path, report: Callable[[str], None]) -> None:
-    """Train from scratch and write the checkpoint to `out_dir`; progress goes to `report`."""
+@dataclass(frozen=True)
+class _Apprentice:
+    """What is trained: the model, and the reader of its image tokens that is not kept."""
+
+    model: SmolVLMForConditionalGeneration
+    hint_reader: HintReader
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        yield from self.model.parameters()
+        yield from self.hint_reader.parameters()
+
+
+def train(settings: Settings, out_dir: Path, report: Report) -> None:
+    """Train from scratch and write the checkpoint to `out_dir`; progress goes to `report`.
+
+    One thread computes and one process draws. The same settings on the same kind of CPU give the
+    same weights; other CPUs round differently.
+    """
     torch.manual_seed(settings.seed)
-    torch.set_num_threads(settings.threads)
-    import ctypes
-
-    libc = ctypes.CDLL("libc.so.6")
-    libc.mallopt(-3, 1 << 30)
-    libc.mallopt(-1, 1 << 30)
+    # Sums then do not depend on the number of cores; on matrices this small a second thread gains
+    # little, and on a busy machine the two mostly wait for each other.
+    torch.set_num_threads(1)
+    _keep_freed_memory()
     tokenizer = build_tokenizer()
     model = SmolVLMForConditionalGeneration(build_config(tokenizer))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    report(f"{parameters} parameters, {settings.steps} steps of {settings.pictures} pictures")
-
+    word_ids = [[_word_id(tokenizer, name) for name in names] for names in NAMED_COLUMNS]
+    hint_reader = HintReader(model.get_input_embeddings(), word_ids)
+    apprentice = _Apprentice(model, hint_reader)
     data = PackedPictures(
         tokenizer, IMAGE_TOKENS, settings.steps, settings.pictures, settings.questions
     )
-    hints = torch.nn.Linear(128, sum(CELL_CLASSES))
-    optimizers = _optimizers(model, hints, settings)
-    checked = [make_example(VALIDATION_SEEDS[i]) for i in range(settings.checked_examples)]
-    checkpoint = Checkpoint(model, tokenizer, build_image_processor())
+    count = sum(parameter.numel() for parameter in model.parameters())
+    report(f"{count} parameters, {settings.steps} steps of {settings.pictures} pictures")
+    _run_steps(settings, apprentice, data, report)
+    save_checkpoint(model, tokenizer, out_dir)
+    report(f"written to {out_dir}")
+
+
+def _word_id(tokenizer: GPT2Tokenizer, word: str) -> int:
+    (word_id,) = tokenizer(f" {word}")["input_ids"]
+    return int(word_id)
+
+
+def _keep_freed_memory() -> None:
+    # glibc returns each freed tensor to the kernel, which clears the pages of the next one: a good
+    # part of a step. Where there is no mallopt, training is slower and otherwise the same.
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(libc, "mallopt"):
+        trim_threshold, mmap_threshold, one_gibibyte = -1, -3, 1 << 30
+        libc.mallopt(mmap_threshold, one_gibibyte)
+        libc.mallopt(trim_threshold, one_gibibyte)
+
+
+def _run_steps(
+    settings: Settings, apprentice: _Apprentice, data: PackedPictures, report: Report
+) -> None:
+    optimizers = _optimizers(settings, apprentice)
+    check = _accuracy_check(settings, apprentice.model, data)
     started = time.monotonic()
-    model.train()
-    sum_loss = sum_hint = 0.0
-    loader = DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=4)
-    for step, (pixels, input_ids, labels, cells) in enumerate(loader, start=1):
-        rate_factor = _rate_factor(step, settings)
-        answer_loss, hint_loss = _losses(
-            model, hints, data.layout, pixels, input_ids, labels, cells
-        )
+    batches = DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=4)
+    apprentice.model.train()
+    for step, batch in enumerate(batches, start=1):
+        answer_loss, hint_loss = _losses(apprentice, data.layout, batch)
         (answer_loss + settings.hint_weight * hint_loss).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer, base_rate in optimizers:
+        torch.nn.utils.clip_grad_norm_(apprentice.parameters(), settings.max_gradient_norm)
+        for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = base_rate * rate_factor
+                group["lr"] = group["top_rate"] * _rate_factor(step, settings)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        sum_loss += float(answer_loss.detach())
-        sum_hint += float(hint_loss.detach())
-        if step % 50 == 0:
-            elapsed = time.monotonic() - started
-            report(
-                f"step {step:5d}  loss {sum_loss / 50:.4f}  hint {sum_hint / 50:.4f}  {elapsed:6.0f} s"
-            )
-            sum_loss = sum_hint = 0.0
+        if step % 25 == 0:
+            losses = f"loss {answer_loss.item():.4f}  hints {hint_loss.item():.4f}"
+            report(f"step {step:5d}  {losses}  {time.monotonic() - started:5.0f} s")
         if step % settings.steps_between_checks == 0 or step == settings.steps:
-            model.eval()
-            report(f"step {step:5d}  held-out accuracy {accuracy(checkpoint, checked):.3f}")
-            save_checkpoint(model, tokenizer, out_dir)
-            model.train()
+            report(f"step {step:5d}  held-out accuracy {check():.3f}")
 
 
-def _optimizers(
-    model: SmolVLMForConditionalGeneration, hints: torch.nn.Linear, settings: Settings
-) -> list[tuple[torch.optim.Optimizer, float]]:
-    named = [*model.named_parameters(), *hints.named_parameters()]
-    if settings.optimizer == "adamw":
-        decayed = [p for _, p in named if p.dim() >= 2]
-        plain = [p for _, p in named if p.dim() < 2]
-        groups = [
-            {"params": decayed, "weight_decay": settings.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
-        adam = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
-        return [(adam, settings.learning_rate)]
-    hidden = [p for n, p in named if p.dim() == 2 and "layers" in n]
-    ids = {id(p) for p in hidden}
-    rest = [p for _, p in named if id(p) not in ids]
-    groups = [
-        {"params": [p for p in rest if p.dim() >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    adam = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
-    muon = Muon(hidden, lr=settings.muon_lr, weight_decay=settings.weight_decay)
-    return [(adam, settings.learning_rate), (muon, settings.muon_lr)]
+def _accuracy_check(
+    settings: Settings, model: SmolVLMForConditionalGeneration, data: PackedPictures
+) -> Callable[[], float]:
+    examples = [make_example(seed) for seed in VALIDATION_SEEDS[: settings.checked_examples]]
+    checkpoint = Checkpoint(model, data.tokenizer, build_image_processor())
+
+    def check() -> float:
+        model.eval()
+        share = accuracy(checkpoint, examples)
+        model.train()
+        return share
+
+    return check
+
+
+def _optimizers(settings: Settings, apprentice: _Apprentice) -> list[torch.optim.Optimizer]:
+    layers = {
+        parameter
+        for name, parameter in apprentice.model.named_parameters()
+        if (".layers." in name or "modality_projection" in name) and parameter.dim() == 2
+    }
+    matrices = [p for p in apprentice.parameters() if p in layers]
+    tables = [p for p in apprentice.parameters() if p.dim() >= 2 and p not in layers]
+    vectors = [p for p in apprentice.parameters() if p.dim() < 2]
+    muon = Muon(matrices, lr=settings.matrix_rate, weight_decay=settings.weight_decay)
+    adam = torch.optim.AdamW(
+        [
+            {"params": tables, "weight_decay": settings.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=settings.other_rate,
+        betas=(0.9, 0.98),
+    )
+    for optimizer in (muon, adam):
+        for group in optimizer.param_groups:
+            group["top_rate"] = group["lr"]
+    return [muon, adam]
 
 
 def _rate_factor(step: int, settings: Settings) -> float:
     """Linear warm-up, then half a cosine down to zero."""
     if step <= settings.warmup_steps:
         return step / settings.warmup_steps
-    done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    done = (step - settings.warmup_steps) / (settings.steps - settings.warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _losses(
-    model: SmolVLMForConditionalGeneration,
-    hints: torch.nn.Linear,
-    layout: Layout,
-    pixels: torch.Tensor,
-    input_ids: torch.Tensor,
-    labels: torch.Tensor,
-    cells: torch.Tensor,
+    apprentice: _Apprentice, layout: Layout, batch: Batch
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    count = pixels.shape[0]
-    features = model.model.get_image_features(pixels[:, None], return_dict=True)
-    hint_logits = hints(torch.cat(features.pooler_output)).split(CELL_CLASSES, dim=-1)
-    hint_loss = sum(
-        torch.nn.functional.cross_entropy(part, cells[..., k].flatten())
-        for k, part in enumerate(hint_logits)
-    )
+    """Mean cross entropy of the reply tokens, and the hints' loss."""
+    pictures = batch.pixels.shape[0]
+    model = apprentice.model
+    seen = model.model.get_image_features(batch.pixels[:, None], return_dict=True)
+    hint_loss = apprentice.hint_reader.loss(torch.cat(seen.pooler_output), batch.cells)
     logits = model(
-        input_ids=input_ids,
-        attention_mask=layout.attention_mask().expand(count, -1, -1, -1),
-        position_ids=layout.position_ids().expand(count, -1),
-        mm_encoder_outputs={"image": features},
+        input_ids=batch.input_ids,
+        attention_mask=layout.attention_mask().expand(pictures, -1, -1, -1),
+        position_ids=layout.position_ids().expand(pictures, -1),
+        mm_encoder_outputs={"image": seen},
         use_cache=False,
     ).logits
-    # A slot's last token predicts nothing: the first label of the next slot is a question token,
-    # which is ignored.
-    targets = labels[:, 1:]
+    # What a slot's last token predicts is the next slot's first, a question token: ignored.
+    targets = batch.labels[:, 1:]
     known = targets != IGNORED_LABEL
-    return torch.nn.functional.cross_entropy(logits[:, :-1][known], targets[known]), hint_loss
+    answer_loss = torch.nn.functional.cross_entropy(logits[:, :-1][known], targets[known])
+    return answer_loss, hint_loss

@@ -38,9 +38,10 @@ class Console:
 
     def say(self, sentence: str) -> None:
         """Print one line of its own; a worker of pytest-xdist has its controller do so."""
-        if self._reporter is None:
-            output = getattr(self._config, "workeroutput", {})
+        output = getattr(self._config, "workeroutput", None)
+        if output is not None:
             output.setdefault(SAID_KEY, []).append(sentence)
+        if output is not None or self._reporter is None:
             return
         with self._guard, self._uncaptured():
             self._reporter.ensure_newline()
@@ -55,6 +56,7 @@ class Console:
         def on_stage(stage: Stage) -> None:
             if stage.log is not None and stage.part not in told:
                 told.add(stage.part)
+                self.say(f"  {stage.part:<15} log {stage.log}")
             if self.is_terminal:
                 self.say(f"  {stage.part:<15} {stage.stage:<26} {stage.elapsed_s:6.1f} s")
 

@@ -9,8 +9,7 @@
 | compile, spec, bundle, Runtime or runner trouble | error | 1 |
 | no floor for this SoC, under `--strict` | error | 1 |
 | the check did not hold: accuracy, rate, size | failed | 1 |
-| a spec is wrong | no test is run | 1 |
-| the command line is wrong or contradicts itself | no test is run | 4 |
+| the command line or a spec is wrong, seen at the start | usage error, no test is run | 4 |
 
 The session's exit status is that of the gravest thing: 1, else 70, else 75. pytest's own 2
 (interrupted), 3 (internal error), 4 (usage) and 5 (no test selected) keep their meaning.
@@ -96,7 +95,7 @@ def notes_of(report: pytest.TestReport) -> Mapping[str, Any]:
     return notes
 
 
-def tell_outcome(report: pytest.TestReport, error: BaseException | None) -> None:
+def tell_outcome(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> None:
     """Write on a test's report what its error means.
 
     An error of the harness is told in its own words, without a Python traceback.
@@ -107,7 +106,8 @@ def tell_outcome(report: pytest.TestReport, error: BaseException | None) -> None
     elif isinstance(error, Inconclusive):
         annotate(report, exit_status=EXIT_INCONCLUSIVE)
     if isinstance(error, HarnessError | Inconclusive | ModelFailed):
-        report.user_properties.append((CLASS_PROPERTY, error.kind))
+        # The test's own: JUnit takes its properties from the report of the last phase.
+        item.user_properties.append((CLASS_PROPERTY, error.kind))
 
 
 def shorten_repeats(reports: Iterable[pytest.TestReport]) -> None:

@@ -15,7 +15,6 @@ from harness.device import (
     start_private_server,
 )
 from harness.front.options import VIRTUAL, Options
-from harness.virtual_phone import start_virtual_phone
 
 DEFAULT_VIRTUAL_SOC = "SM8750"
 
@@ -53,6 +52,8 @@ class Phones:
 
     def _start_virtual(self) -> Device:
         """A virtual phone on an adb server of its own, whose key alone it obeys."""
+        from harness.virtual_phone import start_virtual_phone  # sessions with a phone need none
+
         options = self._options
         home = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="vlm-harness-adb-"))
         private = self._stack.enter_context(start_private_server(Path(home)))

@@ -11,7 +11,7 @@ from operator import attrgetter
 class Row:
     """One line: a case, or the performance or size check, of a model in a mode on a SoC.
 
-    `note` says why nothing was judged.
+    `size_bytes` is that of all PTEs together. `note` says why nothing was judged.
     """
 
     model: str

@@ -43,6 +43,7 @@ def bundle(harness_session: Session, subject: Subject) -> Bundle:
 @pytest.fixture
 def rate_verdicts(
     first_run: CaseRun,
+    bundle: Bundle,
     harness_session: Session,
     subject: Subject,
     add_row: Callable[[Row], None],
@@ -50,9 +51,7 @@ def rate_verdicts(
     """One per floor. Under `--strict` a floor that does not know this SoC is an error."""
     facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
     metrics = measure_all(first_run.report)
-    conditions = Conditions(
-        subject.mode, subject.spec.max_seq_len, harness_session.bundle(subject).manifest.target
-    )
+    conditions = Conditions(subject.mode, bundle.manifest.max_seq_len, bundle.manifest.target)
     verdicts = judge_rates(
         subject.spec.floors, soc.id, conditions, metrics, simulated=facts.simulated
     )
@@ -64,6 +63,7 @@ def rate_verdicts(
             case="(rate)",
             verdict=summary_word(verdicts),
             metrics=metrics,
+            size_bytes=sum(bundle.pte_size_bytes().values()),
             simulated=facts.simulated,
             note=summary_note(verdicts),
         )
@@ -120,6 +120,7 @@ def test_answer(
         case=case.name,
         verdict=summary_word([verdict]),
         metrics=metrics,
+        size_bytes=sum(harness_session.bundle(subject).pte_size_bytes().values()),
         reply=case_run.reply,
         simulated=facts.simulated,
     )

@@ -47,11 +47,14 @@ FileMaker = Callable[..., LocalFile]
 
 
 @pytest.fixture(scope="session")
-def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLM_HARNESS_CACHE", str(path))
-        yield path
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _use_cache(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # For each test, not for the session: tests of other folders need the cache that is theirs.
+    monkeypatch.setenv("VLM_HARNESS_CACHE", str(cache_dir))
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +105,10 @@ def start_bench(
 @pytest.fixture(scope="session")
 def bench(cache_dir: Path, private: PrivateServer) -> Iterator[Bench]:
     """A healthy phone, shared: nothing on it is damaged by a test that uses this."""
-    with start_virtual_phone("SM8750", "shared", authorized_key=private.public_key_path) as phone:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLM_HARNESS_CACHE", str(cache_dir))
+        phone = start_virtual_phone("SM8750", "shared", authorized_key=private.public_key_path)
+    with phone:
         private.server.connect_tcp(phone.serial)
         device = open_device(private.server, phone.serial)
         yield Bench(phone, device, cache_dir / "phones/SM8750-shared/root")

@@ -10,13 +10,15 @@ import pytest
 from harness.bundle import Bundle
 from harness.device import Device
 from harness.report import Report
-from harness.runs import CaseRun, run_case
+from harness.runs import CaseRun, RunRequest, run_case
 from harness.runtime import Runtime
 from harness.spec import Spec
+from harness.vocabulary import Mode
 
 AGREEMENT = 0.95
 SQNR_DB = 25.0
 TIE_STEPS = 2
+MODES: tuple[Mode, ...] = ("kv", "hybrid")
 
 Runs = dict[tuple[str, str], CaseRun]  # (mode, case) -> run
 
@@ -26,15 +28,9 @@ def runs(phone: Device, runtime: Runtime, fresh_bundle: Bundle, fresh_spec: Spec
     """Every fresh picture in both modes."""
     return {
         (mode, name): run_case(
-            phone,
-            runtime,
-            fresh_bundle,
-            name,
-            mode,
-            max_new_tokens=case.max_new_tokens,
-            timeout_s=300.0,
+            phone, runtime, RunRequest(fresh_bundle, name, mode, case.max_new_tokens, 300.0)
         )
-        for mode in ("kv", "hybrid")
+        for mode in MODES
         for name, case in fresh_spec.cases.items()
     }
 

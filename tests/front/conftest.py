@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from harness.device import PrivateServer, start_private_server
+from harness.errors import AdbError
 from harness.virtual_phone import VirtualPhone, start_virtual_phone
 
 from .sessions import Bench
@@ -51,19 +52,24 @@ def own_server(tmp_path: Path) -> Iterator[PrivateServer]:
 
 
 @pytest.fixture
-def start_phone(cache_dir: Path, tmp_path: Path) -> Iterator[StartPhone]:
+def start_phone(cache_dir: Path) -> Iterator[StartPhone]:
     """start_phone(server, faults=[...]): a phone for one test, connected."""
     with ExitStack() as stack:
 
-        def start(server: PrivateServer, *faults: str, soc: str = "SM8750") -> VirtualPhone:
-            phone = start_virtual_phone(soc, tmp_path.name, faults=faults, fresh=True)
+        def start(server: PrivateServer, *faults: str, name: str = "own") -> VirtualPhone:
+            phone = start_virtual_phone("SM8750", name, faults=faults, fresh=True)
             stack.enter_context(phone)
             # A phone with faults may refuse; what adb then says of it is what we are after.
             server.server.ask(f"host:connect:{phone.serial}")
-            stack.callback(server.server.disconnect, phone.serial)
+            stack.callback(_forget, server, phone)
             return phone
 
         yield start
+
+
+def _forget(server: PrivateServer, phone: VirtualPhone) -> None:
+    with suppress(AdbError):  # a test may have ended the server
+        server.server.disconnect(phone.serial)
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from harness.spec import load_spec
-
 from .sessions import Bench, SessionOutcome
 from .workplace import PTE_BYTES, RED, SILICON_FLOOR, Workplace, case, prompt_ids, reply
 
@@ -27,8 +25,8 @@ def answers(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> SessionOu
     work = Workplace(tmp_path_factory.mktemp("work") / "answers")
     work.write_spec(cases=CASES)
     work.write_bundle()
-    spec = load_spec(work.specs_dir / "toy.yaml")
-    endless = {"match": {"prompt_token_ids": prompt_ids(spec, "cut")}, "reply": reply("red " * 20)}
+    ids = prompt_ids(work.load_spec(), "cut")
+    endless = {"match": {"prompt_token_ids": ids}, "reply": reply("red " * 20)}
     work.write_runtime(RED, [endless])
     return bench.run([*work.args, *bench.args(bench.silicon), "-m", "smolvlm and accuracy"])
 
@@ -74,7 +72,7 @@ def test_table_and_junit_hold_what_was_measured(answers: SessionOutcome) -> None
         assert float(test.properties[name]) > 0
     lines = answers.output.splitlines()
     (line,) = [line for line in lines if line.split()[:4] == ["toy", "SM8750", "hybrid", "right"]]
-    assert line.split()[4:8] == ["pass", "120", "30.0", "60.0"]
+    assert line.split()[4:9] == ["pass", "120", "30.0", "60.0", "0.0"]
     assert sum(line.split()[:3] == ["toy", "SM8750", "hybrid"] for line in lines) == len(CASES)
 
 
@@ -147,10 +145,9 @@ def test_size_above_its_ceiling_is_red(rates: SessionOutcome) -> None:
 
 
 def test_missing_floor_under_strict_is_an_error(bench: Bench, silicon_work: Workplace) -> None:
-    strict = bench.run(
-        [*silicon_work.args, *bench.args(bench.silicon), "--strict", "-m"]
-        + ["perf and (no_floor or other_soc or other_mode or cleared)"]
-    )
+    models = "no_floor or other_soc or other_mode or cleared"
+    args = [*silicon_work.args, *bench.args(bench.silicon), "--strict"]
+    strict = bench.run([*args, "-m", f"perf and ({models})"])
     assert strict.outcomes() == {
         "test_rate[cleared-hybrid]": "passed",
         "test_rate[no_floor-hybrid]": "error",

@@ -70,11 +70,12 @@ class Workplace:
     @property
     def args(self) -> list[str]:
         """Options that make a session use this workplace and compile and build nothing."""
-        return [
-            *("--specs", str(self.specs_dir)),
-            *("--pre-gen-pte", str(self.bundles_dir)),
-            *("--runtime", str(self.runtime_dir)),
-        ]
+        return [*self.args_without_runtime, "--runtime", str(self.runtime_dir)]
+
+    @property
+    def args_without_runtime(self) -> list[str]:
+        """The same, but a Runtime must be found or built."""
+        return ["--specs", str(self.specs_dir), "--pre-gen-pte", str(self.bundles_dir)]
 
     def write_spec(self, model: str = "toy", **changes: object) -> Path:
         """A spec with one case, which the default reply answers, and no thresholds."""
@@ -95,6 +96,10 @@ class Workplace:
         path.write_text(yaml.safe_dump(document, sort_keys=False))
         return path
 
+    def load_spec(self, model: str = "toy") -> Spec:
+        """The spec as a session reads it."""
+        return load_spec(self.specs_dir / f"{model}.yaml")
+
     def write_bundle(
         self,
         model: str = "toy",
@@ -105,7 +110,7 @@ class Workplace:
         folder: Path | None = None,
     ) -> Path:
         """The bundle of a spec, as a compiler would have left it."""
-        spec = load_spec(self.specs_dir / f"{model}.yaml")
+        spec = self.load_spec(model)
         folder = folder or self.bundles_dir / model / soc / mode
         (folder / "cases").mkdir(parents=True)
         ptes = {name: file.format(mode=mode) for name, file in PTES.items()}

@@ -1,9 +1,10 @@
-"""The committed checkpoint `smolvlm_tiny`: what it answers, and that it answers from the picture."""
+"""The committed checkpoint `smolvlm_tiny`: its answers, and that they come from the picture."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def fresh_examples() -> list[Example]:
 
 def test_seed_ranges_are_disjoint() -> None:
     ranges = [TRAINING_SEEDS, VALIDATION_SEEDS, CALIBRATION_SEEDS, EVALUATION_SEEDS]
-    for earlier, later in zip(ranges, ranges[1:], strict=False):
+    for earlier, later in pairwise(ranges):
         assert earlier.stop <= later.start
 
 
@@ -179,6 +180,13 @@ def test_spec_pictures_are_what_the_script_draws() -> None:
             np.testing.assert_array_equal(np.asarray(image), np.asarray(example.image))
         assert entry["seed"] == example.seed
         assert (entry["question"], entry["answer"]) == (example.question, example.answer)
+
+
+def test_calibration_asks_every_kind_of_question() -> None:
+    drawn = spec_examples()
+    calibration = {example.kind for name, example in drawn.items() if name.startswith("calib_")}
+    fresh = {make_example(seed).kind for seed in EVALUATION_SEEDS[:200]}
+    assert calibration == fresh
 
 
 def test_spec_pictures_are_answered_right(checkpoint: Checkpoint) -> None:

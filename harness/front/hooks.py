@@ -1,0 +1,165 @@
+"""The pytest plugin: hooks and fixtures, each a call into the harness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import asdict
+from functools import cached_property
+
+import pytest
+
+from harness.errors import InputError, SpecError
+from harness.front.console import Console
+from harness.front.options import Options, add_options, read_options
+from harness.front.outcomes import annotate, notes_of, tell_outcome
+from harness.front.reporting import Reporting
+from harness.front.selection import (
+    check_marker_names,
+    leave_out_other_models,
+    parameter_sets,
+    subject_of,
+)
+from harness.front.session import Session
+from harness.front.table import Row
+from harness.socs import specs_dir
+from harness.spec import Spec, load_specs
+from harness.vocabulary import Mode
+
+_KINDS = {
+    "accuracy": "the reply to a case holds what it should",
+    "perf": "rates against the floors of the SoC",
+    "size": "PTE sizes against their ceilings",
+}
+_SESSION_FIXTURE = "harness_session"
+
+
+class State:
+    """What the hooks of one pytest process share."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.options: Options = read_options(config)
+        self.specs = _load_specs(self.options)
+        self.console = Console(config)
+        self.selected_modes: set[Mode] = set()
+
+    @cached_property
+    def session(self) -> Session:
+        """Made when the first test needs it, when the modes of all tests are known."""
+        return Session(self.options, self.console, frozenset(self.selected_modes))
+
+    def close(self) -> None:
+        """End the session if there was one."""
+        if "session" in self.__dict__:
+            self.session.close()
+
+
+_STATE = pytest.StashKey[State]()
+_ROW = pytest.StashKey[Row]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+@pytest.hookimpl(trylast=True)  # when every plugin has registered its markers
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        state = config.stash[_STATE] = State(config)
+        _register_markers(config, state.specs.values())
+        if config.getini("strict_markers") or config.getini("strict"):
+            check_marker_names(config.getoption("markexpr"), config.getini("markers"))
+    except (InputError, SpecError) as err:
+        raise pytest.UsageError(str(err)) from err
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Reporting(config, state.console), "harness.front.reporting")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise over device x spec x mode x case, as far as a test asks for them."""
+    if "subject" not in metafunc.fixturenames:
+        return
+    state = metafunc.config.stash[_STATE]
+    per_case = "case" in metafunc.fixturenames
+    params = parameter_sets(state.options, state.specs.values(), per_case=per_case)
+    metafunc.parametrize(["subject", "case"] if per_case else ["subject"], params)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out models that a single given bundle is not; note the modes that will run."""
+    state = config.stash[_STATE]
+    if state.options.pre_gen_pte is not None:
+        sentence, other = leave_out_other_models(state.options.pre_gen_pte, items)
+        if other:
+            state.console.say(sentence)
+            config.hook.pytest_deselected(items=other)
+            items[:] = [item for item in items if item not in other]
+    subjects = [subject_of(item) for item in items]
+    state.selected_modes |= {subject.mode for subject in subjects if subject is not None}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if _SESSION_FIXTURE not in getattr(item, "fixturenames", ()):
+        return report
+    tell_outcome(item, report, call.excinfo.value if call.excinfo is not None else None)
+    row = item.stash.get(_ROW, None)
+    if row is not None:
+        annotate(report, row=asdict(row))
+        del item.stash[_ROW]
+    given_up = item.config.stash[_STATE].session.given_up
+    if given_up is not None:
+        annotate(report, gave_up=True)
+        item.session.shouldfail = given_up
+    return report
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    if report.skipped and "exit_status" in notes_of(report):
+        return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    state = session.config.stash.get(_STATE, None)
+    if state is not None:
+        state.close()
+
+
+@pytest.fixture(name=_SESSION_FIXTURE)
+def _harness_session(request: pytest.FixtureRequest) -> Session:
+    """The session's devices, Runtimes, bundles and runs."""
+    return request.config.stash[_STATE].session
+
+
+@pytest.fixture
+def add_row(request: pytest.FixtureRequest) -> Callable[[Row], None]:
+    """Give the test's line of the table at the end."""
+
+    def add(row: Row) -> None:
+        request.node.stash[_ROW] = row
+
+    return add
+
+
+def _load_specs(options: Options) -> dict[str, Spec]:
+    """The session's specs; none where the package is installed without the project."""
+    if options.specs_dir is None and not specs_dir().is_dir():
+        return {}
+    return load_specs(options.specs_dir)
+
+
+def _register_markers(config: pytest.Config, specs: Iterable[Spec]) -> None:
+    """One marker per kind of check, family and model."""
+    specs = tuple(specs)
+    meanings = dict(_KINDS)
+    meanings |= {spec.family: f"models of the family {spec.family}" for spec in specs}
+    meanings |= {spec.model: f"the model of {spec.path.name}" for spec in specs}
+    for name, meaning in meanings.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
