@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 OnPush = Callable[[int, int], None]
 # Where a worker of pytest-xdist leaves for its controller what it could not say itself.
 SAID_KEY = "vlm_device_harness_said"
+_PATIENCE_S = 0.5
+_REFRESH_S = 0.1
 
 
 class Console:
@@ -68,36 +70,31 @@ class Console:
     @contextmanager
     def push_progress(self, serial: str) -> Iterator[OnPush | None]:
         """A bar with rate and time left while files are sent, on a terminal only."""
-        if not self.is_terminal:
+        reporter = self._reporter
+        if reporter is None or not self.is_terminal:
             yield None
             return
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        progress = Progress(f"  pushing to {serial}", *columns, transient=True)
-        task = None
+        bar: PushBar | None = None
+        told_s = time.monotonic() + _PATIENCE_S
 
         def on_push(done_bytes: int, total_bytes: int) -> None:
-            nonlocal task
+            nonlocal bar, told_s
+            # A push that is over at once would only make the terminal flicker.
+            if time.monotonic() < told_s:
+                return
+            told_s = time.monotonic() + _REFRESH_S
             with self._uncaptured():
-                if task is None:
-                    progress.start()
-                    task = progress.add_task("push", total=total_bytes)
-                progress.update(task, completed=done_bytes)
-                if done_bytes >= total_bytes:
-                    progress.stop()
+                if bar is None:
+                    reporter.ensure_newline()
+                    bar = PushBar(serial, total_bytes)
+                bar.show(done_bytes)
 
         try:
             yield on_push
         finally:
-            with self._uncaptured():
-                progress.stop()
+            if bar is not None:
+                with self._uncaptured():
+                    bar.remove()
 
     def _uncaptured(self) -> AbstractContextManager[None]:
         capture = self._config.pluginmanager.get_plugin("capturemanager")
@@ -105,3 +102,33 @@ class Console:
             return nullcontext()
         context: AbstractContextManager[None] = capture.global_and_fixture_disabled()
         return context
+
+
+class PushBar:
+    """The bar. It draws only when it is told to: in between, pytest has the terminal."""
+
+    def __init__(self, serial: str, total_bytes: int) -> None:
+        from rich import console, progress
+
+        self._progress = progress.Progress(
+            f"  pushing to {serial}",
+            progress.BarColumn(),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+            console=console.Console(),  # made now, while stdout is the terminal
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task("push", total=total_bytes)
+
+    def show(self, done_bytes: int) -> None:
+        """Draw it."""
+        self._progress.update(self._task, completed=done_bytes, refresh=True)
+
+    def remove(self) -> None:
+        """Take it off the terminal."""
+        self._progress.stop()

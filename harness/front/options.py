@@ -40,19 +40,10 @@ class Options:
 def add_options(parser: pytest.Parser) -> None:
     """Declare the options."""
     group = parser.getgroup("vlm-device-harness", "vision-language models on phones")
+    _add_device_options(group)
     group.addoption(
         "--specs", type=Path, metavar="DIR", help="folder of specs (specs/ of the project)"
     )
-    group.addoption("--soc", "--soc_model", help="SoC to test; must be the device's (SM8750)")
-    group.addoption(
-        "--serial",
-        "--device",
-        action="append",
-        default=[],
-        help="adb serial of the device; 'virtual' starts a virtual phone",
-    )
-    group.addoption("--adb-host", "--host", help="host of the adb server (127.0.0.1)")
-    group.addoption("--adb-port", type=int, help="port of the adb server (5037)")
     group.addoption(
         "--pre-gen-pte",
         "--pre_gen_pte",
@@ -70,6 +61,19 @@ def add_options(parser: pytest.Parser) -> None:
         "--mode", action="append", default=[], choices=MODES, help="only this mode (repeatable)"
     )
     group.addoption("--target", choices=TARGETS, help="compile for this target (the device's)")
+
+
+def _add_device_options(group: pytest.OptionGroup) -> None:
+    group.addoption("--soc", "--soc_model", help="SoC to test; must be the device's (SM8750)")
+    group.addoption(
+        "--serial",
+        "--device",
+        action="append",
+        default=[],
+        help="adb serial of the device; 'virtual' starts a virtual phone",
+    )
+    group.addoption("--adb-host", "--host", help="host of the adb server (127.0.0.1)")
+    group.addoption("--adb-port", type=int, help="port of the adb server (5037)")
     group.addoption(
         "--run-timeout",
         type=float,

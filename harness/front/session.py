@@ -63,7 +63,7 @@ class Session:
     def device(self, subject: Subject) -> Device:
         """The subject's device. Raises DeviceError, also for one that was given up."""
         if subject.serial in self._given_up:
-            raise self._given_up[subject.serial]
+            raise self._given_up[subject.serial].with_traceback(None)
         with self._giving_up(subject, HarnessError):
             return self._once(("device", subject.serial), lambda: self._phones.open(subject.serial))
 
@@ -179,5 +179,5 @@ class Session:
                 self._made[key] = err
         made = self._made[key]
         if isinstance(made, HarnessError):
-            raise made
+            raise made.with_traceback(None)  # which each raising would make longer
         return made  # type: ignore[return-value]

@@ -171,7 +171,7 @@ def read_junit(path: Path) -> dict[str, TestOutcome]:
         for child in element:
             if child.tag in ("failure", "error", "skipped"):
                 outcome = "failed" if child.tag == "failure" else child.tag
-                message = child.text or child.get("message", "")
+                message = child.text or child.get("message") or ""
         properties = {p.get("name", ""): p.get("value", "") for p in element.iter("property")}
         tests[name] = TestOutcome(outcome, message, properties)
     return tests

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import StartPhone
-from .sessions import PROJECT_DIR, Bench
+from .sessions import PROJECT_DIR, PYTEST, Bench
 from .workplace import Workplace, case, reply
 
 CASES = {"one": case("First?"), "two": case("Second?"), "three": case("Third?")}
@@ -154,6 +154,19 @@ def test_option_with_a_path_elsewhere_does_not_hide_the_configuration(
     assert f"rootdir: {PROJECT_DIR}\n" in done.output
     assert "configfile: pyproject.toml" in done.output
     assert done.output.count("test session starts") == 1
+
+
+def test_push_that_takes_time_shows_a_bar_on_a_terminal(
+    bench: Bench, simulated_work: Workplace, start_phone: StartPhone
+) -> None:
+    phone = start_phone(bench.server, "slow_link=10000", name="slow")
+    in_terminal = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])"]
+    args = [*simulated_work.args, *bench.args(phone), "-m", "accuracy"]
+    done = bench.run(args, program=[*in_terminal, *PYTEST], environ={"TERM": "xterm"})
+    assert done.outcomes() == {"test_answer[toy-hybrid-red]": "passed"}
+    assert f"pushing to {phone.serial}" in done.output
+    plain = bench.run(args)
+    assert "pushing to" not in plain.output
 
 
 def test_virtual_phone_and_two_workers_give_one_table_and_one_status(
