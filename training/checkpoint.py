@@ -89,5 +89,7 @@ def save_checkpoint(
         pad_token_id=tokenizer.pad_token_id,
     )
     model.save_pretrained(out_dir)
+    # Batches that were encoded before leave their padding behind, and it would be saved.
+    tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(out_dir)
     build_image_processor().save_pretrained(out_dir)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cache import CACHE_VARIABLE
 from harness.device import PrivateServer, start_private_server
 from harness.errors import AdbError
 from harness.virtual_phone import VirtualPhone, start_virtual_phone
@@ -19,12 +20,15 @@ StartPhone = Callable[..., VirtualPhone]
 
 
 @pytest.fixture(scope="session")
-def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The harness's cache, private to these tests."""
-    path = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLM_HARNESS_CACHE", str(path))
-        yield path
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _use_cache(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # For each test, not for the session: tests of other folders need the cache that is theirs.
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache_dir))
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +36,15 @@ def bench(cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """An SM8750 that owns to being simulated, and one that does not, both healthy."""
     profile = cache_dir / "silicon.yaml"
     profile.write_text("soc: SM8750\nsimulated: false\n")
-    with (
-        start_private_server(tmp_path_factory.mktemp("adb")) as server,
-        start_virtual_phone("SM8750", "simulated", authorized_key=server.public_key_path) as one,
-        start_virtual_phone(
-            None, "silicon", profile_path=profile, authorized_key=server.public_key_path
-        ) as other,
-    ):
+    with ExitStack() as stack:
+        server = stack.enter_context(start_private_server(tmp_path_factory.mktemp("adb")))
+        key = server.public_key_path
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(CACHE_VARIABLE, str(cache_dir))
+            one = start_virtual_phone("SM8750", "simulated", authorized_key=key)
+            stack.enter_context(one)
+            other = start_virtual_phone(None, "silicon", profile_path=profile, authorized_key=key)
+            stack.enter_context(other)
         for phone in (one, other):
             server.server.connect_tcp(phone.serial)
         yield Bench(server, cache_dir, one, other)

@@ -165,8 +165,6 @@ def test_push_that_takes_time_shows_a_bar_on_a_terminal(
     done = bench.run(args, program=[*in_terminal, *PYTEST], environ={"TERM": "xterm"})
     assert done.outcomes() == {"test_answer[toy-hybrid-red]": "passed"}
     assert f"pushing to {phone.serial}" in done.output
-    plain = bench.run(args)
-    assert "pushing to" not in plain.output
 
 
 def test_virtual_phone_and_two_workers_give_one_table_and_one_status(
