@@ -50,16 +50,16 @@ def main(args: argparse.Namespace) -> int:
 
 
 class _StageLines:
-    """One line per stage on a terminal, one per component elsewhere; the log's path once."""
+    """One line per stage on a terminal, one per component elsewhere; where the logs are, once."""
 
     def __init__(self) -> None:
-        self._logged: set[str] = set()
+        self._told_logs = False
         self._guard = threading.Lock()
 
     def __call__(self, stage: Stage) -> None:
         with self._guard:
-            if stage.log is not None and stage.part not in self._logged:
-                self._logged.add(stage.part)
-                print(f"{stage.part}: log {stage.log}", file=sys.stderr)
+            if not self._told_logs:
+                self._told_logs = True
+                print(f"the compilers' own output goes to {stage.log.parent}", file=sys.stderr)
             if sys.stderr.isatty() or stage.stage in ("done", "cached"):
                 print(f"{stage.part}: {stage.stage} ({stage.elapsed_s:.0f} s)", file=sys.stderr)

@@ -16,7 +16,7 @@ import torch
 from harness.compile import quantize, simulate
 from harness.compile.decoder_metadata import constant_methods
 from harness.compile.dram import DramTraffic, parse_dram_traffic
-from harness.compile.job import LOG_NAME, Job, write_result
+from harness.compile.job import Job, write_result
 from harness.compile.lower import Graph, HtpOptions, lower
 from harness.compile.pte import MethodContents, check_fully_delegated, read_methods
 from harness.compile.source import load, prompt_of, prompt_with_reply
@@ -51,8 +51,11 @@ METHOD_NAMES = {
 _EMBEDDING_CALIBRATION_IDS = 4096
 
 
-def build_component(job: Job, folder: Path, tell: Tell) -> None:
-    """Do a component's job: write its PTE and `result.json` into `folder`."""
+def build_component(job: Job, folder: Path, log: Path, tell: Tell) -> None:
+    """Do a component's job: write its PTE and `result.json` into `folder`.
+
+    `log` is where the HTP compiler's output goes, which tells the DRAM traffic.
+    """
     started = time.monotonic()
     checkpoint = load(job)
     build = {
@@ -66,7 +69,7 @@ def build_component(job: Job, folder: Path, tell: Tell) -> None:
     check_fully_delegated(job.part, methods, calls=1)
     path = folder / pte_name(job)
     path.write_bytes(pte)
-    facts = _method_facts(methods, _dram_traffic(folder / LOG_NAME))
+    facts = _method_facts(methods, _dram_traffic(log))
     sqnr_db = None
     if job.simulator:
         tell("measuring on the simulator")

@@ -19,7 +19,6 @@ from harness.cache import file_sha256
 JOB_NAME = "job.json"
 RESULT_NAME = "result.json"
 ERROR_NAME = "error.json"
-LOG_NAME = "compile.log"
 
 PREPARE = "case_inputs"
 """The job beside the three components: token ids, pixels and references of the cases."""

@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cache import locked, publish_dir, write_whole
-from harness.compile.job import ERROR_NAME, LOG_NAME, RESULT_NAME, Job, write_job
+from harness.cache import locked, make_cache_dir, publish_dir
+from harness.compile.job import ERROR_NAME, RESULT_NAME, Job, write_job
 from harness.compile.stack import CompilerStack
 from harness.errors import CompileError
 
@@ -24,12 +24,12 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "harness.compile.worker")
 
 @dataclass(frozen=True)
 class Stage:
-    """Progress: a part has reached a stage. `log` is None before its process has started."""
+    """Progress: a part has reached a stage. `log` is where its compilers' chatter goes."""
 
     part: str
     stage: str
     elapsed_s: float
-    log: Path | None
+    log: Path
 
 
 OnStage = Callable[[Stage], None]
@@ -72,45 +72,47 @@ class CompilerProcesses:
 
     def _run_one(self, job: Job) -> Path:
         started = time.monotonic()
-        final = self._cache_dir / f"{job.part}-{job.key(dict(self._stack.versions))}"
+        name = f"{job.part}-{job.key(dict(self._stack.versions))}"
+        final = self._cache_dir / name
+        # Not in the folder: that has another name when it is complete, and is gone if it fails.
+        log = make_cache_dir(self._cache_dir / "logs") / f"{name}.log"
 
-        def tell(stage: str, log: Path | None = None) -> None:
+        def tell(stage: str) -> None:
             self._on_stage(Stage(job.part, stage, time.monotonic() - started, log))
 
         with locked(final.with_suffix(".lock"), f"compiling {job.part}", tell):
             if (final / RESULT_NAME).is_file():
-                tell("cached", final / LOG_NAME)
+                tell("cached")
                 return final
             with publish_dir(final) as folder:
                 write_job(folder, job)
-                self._compile(job, folder, tell)
-        tell("done", final / LOG_NAME)
+                self._compile(job, folder, log, tell)
+        tell("done")
         return final
 
-    def _compile(self, job: Job, folder: Path, tell: Callable[[str, Path | None], None]) -> None:
-        log = folder / LOG_NAME
+    def _compile(self, job: Job, folder: Path, log: Path, tell: Callable[[str], None]) -> None:
         with log.open("w", encoding="utf-8") as sink:
-            process = self._start(folder, sink.fileno())
+            process = self._start(folder, log, sink.fileno())
             assert process.stdout is not None
             for line in process.stdout:
                 with suppress(ValueError, KeyError, TypeError):
-                    tell(json.loads(line)["stage"], log)
+                    tell(json.loads(line)["stage"])
             exit_code = process.wait()
         with self._guard:
             self._running.discard(process)
         if exit_code != 0:
-            raise self._failure(job, folder, exit_code)
+            raise _failure(job, folder, log, exit_code)
 
-    def _start(self, folder: Path, log: int) -> subprocess.Popen[str]:
+    def _start(self, folder: Path, log: Path, sink: int) -> subprocess.Popen[str]:
         with self._guard:
             if self._stopping:
                 raise CompileError("compiling", "stopped because another component failed")
             process = subprocess.Popen(
-                [*self._worker, str(folder)],
+                [*self._worker, str(folder), str(log)],
                 env=self._stack.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=sink,
                 text=True,
             )
             self._running.add(process)
@@ -122,19 +124,20 @@ class CompilerProcesses:
             for process in self._running:
                 process.kill()
 
-    def _failure(self, job: Job, folder: Path, exit_code: int) -> CompileError:
-        """The error of a failed job; its log is kept, for the folder will be gone."""
-        kept = self._cache_dir / "failed" / f"{job.part}.log"
-        write_whole(kept, (folder / LOG_NAME).read_bytes())
-        doing = f"compiling {job.part} of {job.checkpoint} for {job.soc or 'its cases'}"
-        with suppress(OSError, ValueError):
-            error = json.loads((folder / ERROR_NAME).read_text(encoding="utf-8"))
-            problem = (
-                error["problem"] if not error["doing"] else f"{error['doing']}: {error['problem']}"
-            )
-            return CompileError(
-                doing, problem, expected=error["expected"], hint=error["hint"], log=kept
-            )
-        cause = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-        hint = "not enough memory?" if exit_code == -9 else None
-        return CompileError(doing, f"the compiler process ended with {cause}", hint=hint, log=kept)
+
+def _failure(job: Job, folder: Path, log: Path, exit_code: int) -> CompileError:
+    """The error of a failed job, in the words of its process if it left any."""
+    doing = f"compiling {job.part} of {job.checkpoint} for {job.soc or 'its cases'}"
+    with suppress(OSError, ValueError):
+        error = json.loads((folder / ERROR_NAME).read_text(encoding="utf-8"))
+        where = f"{error['doing']}: " if error["doing"] else ""
+        return CompileError(
+            doing,
+            where + error["problem"],
+            expected=error["expected"],
+            hint=error["hint"],
+            log=log,
+        )
+    cause = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    hint = "not enough memory?" if exit_code == -9 else None
+    return CompileError(doing, f"the compiler process ended with {cause}", hint=hint, log=log)

@@ -1,8 +1,8 @@
-"""A compiler process: `python -m harness.compile.worker FOLDER` does the job in the folder.
+"""A compiler process: `python -m harness.compile.worker FOLDER LOG` does the job in a folder.
 
 What it says to its parent is one JSON object a line on standard output, `{"stage": ...}`.
 Everything that third parties print, from Python or from C++, goes to standard error, which
-the parent points at the log file.
+the parent points at the log file LOG.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from harness.errors import HarnessError
 _PR_SET_PDEATHSIG = 1
 
 
-def main(folder: Path) -> int:
-    """Do the job in `folder`; 0 if its result was written."""
+def main(folder: Path, log: Path) -> int:
+    """Do the job in `folder`; 0 if its result was written. `log` is our standard error."""
     _die_with_parent()
     tell = _open_stage_channel()
     tell("loading")
     try:
-        _run(folder, tell)
+        _run(folder, log, tell)
     except HarnessError as err:
         traceback.print_exc()
         _write_error(folder, err.doing, err.problem, err.expected, err.hint)
@@ -40,7 +40,7 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _run(folder: Path, tell: Callable[[str], None]) -> None:
+def _run(folder: Path, log: Path, tell: Callable[[str], None]) -> None:
     from models.errors import ModelError
 
     job = read_job(folder / JOB_NAME)
@@ -52,7 +52,7 @@ def _run(folder: Path, tell: Callable[[str], None]) -> None:
         else:
             from harness.compile.components import build_component
 
-            build_component(job, folder, tell)
+            build_component(job, folder, log, tell)
     except ModelError as err:
         raise HarnessError(
             f"building {job.part} of {job.checkpoint}", err.problem, expected=err.expected
@@ -86,4 +86,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,12 +54,12 @@ class Console:
     def compile_progress(self, what: str) -> Iterator[Callable[[Stage], None]]:
         """Tell of a compile, stage by stage."""
         started = time.monotonic()
-        told: set[str] = set()
+        told: set[Path] = set()
 
         def on_stage(stage: Stage) -> None:
-            if stage.log is not None and stage.part not in told:
-                told.add(stage.part)
-                self.say(f"  {stage.part:<15} log {stage.log}")
+            if stage.log.parent not in told:
+                told.add(stage.log.parent)
+                self.say(f"  the compilers' own output goes to {stage.log.parent}")
             if self.is_terminal:
                 self.say(f"  {stage.part:<15} {stage.stage:<26} {stage.elapsed_s:6.1f} s")
 

@@ -23,7 +23,7 @@ from harness.errors import CompileError
 
 WORKER = """
 import json, os, pathlib, sys, time
-folder = pathlib.Path(sys.argv[-1])
+folder = pathlib.Path(sys.argv[1])
 part = json.loads((folder / "job.json").read_text())["part"]
 with open(os.environ["CALLS"], "a") as calls:
     calls.write(f"{part} {os.getpid()}\\n")
@@ -81,8 +81,9 @@ def test_results_are_kept_and_told(tmp_path: Path) -> None:
     stages: list[Stage] = []
     folders = processes(tmp_path, stages).run({"a": a_job("a"), "b": a_job("b")})
     assert all((folder / RESULT_NAME).is_file() for folder in folders.values())
-    assert (folders["a"] / "compile.log").read_text() == "third-party chatter\n"
-    assert {"working", "done"} <= {stage.stage for stage in stages if stage.part == "a"}
+    of_a = [stage for stage in stages if stage.part == "a"]
+    assert {"working", "done"} <= {stage.stage for stage in of_a}
+    assert {stage.log.read_text() for stage in of_a} == {"third-party chatter\n"}
 
 
 def test_second_run_starts_no_process(tmp_path: Path) -> None:
