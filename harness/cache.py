@@ -17,8 +17,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import InputError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 CACHE_VARIABLE = "VLM_HARNESS_CACHE"
 _APP_NAME = "vlm-device-harness"
@@ -57,7 +61,14 @@ def publish_dir(final: Path) -> Iterator[Path]:
     """
     make_cache_dir(final.parent)
     temporary = final.with_name(_temporary_name(final.name))
-    temporary.mkdir()
+    try:
+        temporary.mkdir()
+    except OSError as err:
+        raise InputError(
+            f"making the folder {final}",
+            f"{final.parent} cannot be written ({err.strerror})",
+            hint="name a folder that can be written",
+        ) from err
     try:
         yield temporary
         try:
@@ -85,13 +96,19 @@ def sweep_leftovers(folder: Path) -> tuple[Path, ...]:
 
 
 @contextmanager
-def locked(path: Path, doing: str, tell: Callable[[str], None] | None = None) -> Iterator[None]:
+def locked(
+    path: Path,
+    doing: str,
+    tell: Callable[[str], None] | None = None,
+    check: Callable[[], None] | None = None,
+) -> Iterator[None]:
     """Hold the lock file `path`; waits while another process holds it.
 
     Args:
         path: the lock file, created with its folder. It stays behind, empty.
         doing: what the holder does ("compiling smolvlm_tiny for SM8750").
         tell: called once with a sentence if there is a wait.
+        check: called every second of a wait; ends it by raising.
     """
     import filelock
 
@@ -102,11 +119,24 @@ def locked(path: Path, doing: str, tell: Callable[[str], None] | None = None) ->
     except filelock.Timeout:
         if tell is not None:
             tell(f"waiting for another process that is {doing} (lock {path})")
-        lock.acquire()
+        _wait_for(lock, check)
     try:
         yield
     finally:
         lock.release()
+
+
+def _wait_for(lock: FileLock, check: Callable[[], None] | None) -> None:
+    import filelock
+
+    while True:
+        try:
+            lock.acquire(timeout=1.0)
+        except filelock.Timeout:
+            if check is not None:
+                check()
+        else:
+            return
 
 
 def file_sha256(path: Path) -> str:

@@ -5,6 +5,7 @@
     HarnessError
     |-- SpecError               a YAML spec is wrong; carries every problem found
     |-- InputError              a command line, file or folder the user named is wrong
+    |   `-- PhoneInUse          a virtual phone of that name runs already
     |-- DeviceError             infrastructure: never the model's fault
     |   |-- AdbError            no adb, or a server that cannot be used
     |   |-- DeviceNotFound      no device of that serial, or none at all
@@ -115,6 +116,10 @@ class InputError(HarnessError):
     """A command line, file or folder that the user named cannot be used."""
 
     kind = "input"
+
+
+class PhoneInUse(InputError):
+    """A virtual phone of that SoC and name runs already; its disk is locked."""
 
 
 class DeviceError(HarnessError):

@@ -43,6 +43,7 @@ class RunRequest:
     mode: Mode
     max_new_tokens: int
     timeout_s: float
+    record_logits: bool = False  # costs a second look over the vocabulary at each token
 
     def __str__(self) -> str:
         return f"{self.bundle.manifest.model}-{self.mode}-{self.case_name}"
@@ -93,7 +94,7 @@ def request_json(request: RunRequest) -> bytes:
         "images": [{"path": image.path, "shape": image.shape} for image in case.images],
         "stop_token_ids": manifest.stop_token_ids,
         "max_new_tokens": request.max_new_tokens,
-        "record_logits": True,
+        "record_logits": request.record_logits,
     }
     return json.dumps(document).encode()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +20,7 @@ from harness.compile.plan import BundleRequest, find_checkpoint, plan_jobs
 from harness.compile.prepared import PreparedCases
 from harness.compile.process import CompilerProcesses, OnStage
 from harness.compile.stack import CompilerStack, find_compiler_stack
-from harness.errors import InputError
+from harness.errors import BundleError, InputError
 from harness.manifest import (
     MANIFEST_NAME,
     TOKENIZER_NAME,
@@ -37,28 +37,43 @@ __all__ = ["BundleRequest", "compile_bundle"]
 _Result = TypeVar("_Result")
 
 
-def compile_bundle(request: BundleRequest, out: Path | None, on_stage: OnStage) -> Bundle:
+def _silent(_: str) -> None:
+    """For callers that show nothing."""
+
+
+def compile_bundle(
+    request: BundleRequest,
+    out: Path | None,
+    on_stage: OnStage,
+    tell: Callable[[str], None] = _silent,
+) -> Bundle:
     """The bundle of a request, from the cache or compiled now.
 
     Args:
         out: a folder to write it to (must not exist or be empty); None for the cache.
         on_stage: told of each stage of each component, from several threads.
+        tell: called with a sentence when there is a wait.
 
     Raises:
         CompileError: the stack is incomplete, or a component cannot be compiled.
         InputError: a picture is missing, or `out` holds something.
     """
-    if out is not None and out.exists() and any(out.iterdir()):
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "is not empty" if out.is_dir() else "is a file"
         raise InputError(
-            f"compiling {request}", f"{out} is not empty", hint="name a new folder with --out"
+            f"compiling {request}", f"{out} {what}", hint="name a new folder with --out"
         )
     stack = find_compiler_stack()
     checkpoint_dir = find_checkpoint(request.spec.checkpoint)
     jobs = plan_jobs(request, checkpoint_dir)
     final = out or _cached_path(request, jobs, stack)
-    with locked(_lock_of(final), f"compiling {request}"):
+    with locked(_lock_of(final), f"compiling {request}", tell):
         if (final / MANIFEST_NAME).is_file():
-            return load_bundle(final)
+            try:
+                return load_bundle(final)
+            except BundleError as err:
+                tell(f"making anew what is broken in the cache: {err.problem}")
+                shutil.rmtree(final)
         parts_dir = make_cache_dir(cache_root() / "components")
         sweep_leftovers(parts_dir)
         sweep_leftovers(final.parent)

@@ -20,6 +20,9 @@ JOB_NAME = "job.json"
 RESULT_NAME = "result.json"
 ERROR_NAME = "error.json"
 
+PARENT_VARIABLE = "VLM_HARNESS_COMPILE_PARENT"
+"""Tells a compiler process the pid of the process that waits for it."""
+
 PREPARE = "case_inputs"
 """The job beside the three components: token ids, pixels and references of the cases."""
 
@@ -88,9 +91,8 @@ def write_result(folder: Path, result: Any) -> None:
 def code_sha256() -> str:
     """Hash of the sources that turn a checkpoint into a bundle."""
     root = Path(__file__).resolve().parents[2]
-    sources = sorted(
-        [*(root / "models").glob("*.py"), *(root / "harness" / "compile").glob("*.py")]
-    )
+    compiler, manifest = root / "harness" / "compile", root / "harness" / "manifest.py"
+    sources = sorted([*(root / "models").glob("*.py"), *compiler.glob("*.py"), manifest])
     digest = hashlib.sha256()
     for source in sources:
         digest.update(f"{source.relative_to(root)} {file_sha256(source)}\n".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cache import locked, make_cache_dir, publish_dir
-from harness.compile.job import ERROR_NAME, RESULT_NAME, Job, write_job
+from harness.compile.job import ERROR_NAME, PARENT_VARIABLE, RESULT_NAME, Job, write_job
 from harness.compile.stack import CompilerStack
 from harness.errors import CompileError
 
@@ -80,7 +81,7 @@ class CompilerProcesses:
         def tell(stage: str) -> None:
             self._on_stage(Stage(job.part, stage, time.monotonic() - started, log))
 
-        with locked(final.with_suffix(".lock"), f"compiling {job.part}", tell):
+        with locked(final.with_suffix(".lock"), f"compiling {job.part}", tell, self._check):
             if (final / RESULT_NAME).is_file():
                 tell("cached")
                 return final
@@ -105,11 +106,10 @@ class CompilerProcesses:
 
     def _start(self, folder: Path, log: Path, sink: int) -> subprocess.Popen[str]:
         with self._guard:
-            if self._stopping:
-                raise CompileError("compiling", "stopped because another component failed")
+            self._check()
             process = subprocess.Popen(
                 [*self._worker, str(folder), str(log)],
-                env=self._stack.environment(),
+                env={**self._stack.environment(), PARENT_VARIABLE: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=sink,
@@ -117,6 +117,11 @@ class CompilerProcesses:
             )
             self._running.add(process)
         return process
+
+    def _check(self) -> None:
+        """Raise if waiting or starting makes no sense any more."""
+        if self._stopping:
+            raise CompileError("compiling", "stopped because another component failed")
 
     def _stop(self) -> None:
         with self._guard:

@@ -5,6 +5,7 @@ Imports executorch; used in compiler processes only.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +44,12 @@ def read_methods(pte: bytes) -> dict[str, MethodContents]:
     return {m.name: m for m in contents if m.delegate_calls or m.cpu_kernels}
 
 
-def check_fully_delegated(component: str, methods: dict[str, MethodContents], calls: int) -> None:
+def check_fully_delegated(
+    component: str, methods: dict[str, MethodContents], names: Collection[str], calls: int
+) -> None:
     """Refuse a PTE in which anything but `calls` delegate calls per method is executed.
+
+    `names` are the methods it must have, no more and no fewer.
 
     A graph that falls apart into several delegates still runs and still answers, only
     slowly and less exactly; nothing else would notice.
@@ -52,6 +57,12 @@ def check_fully_delegated(component: str, methods: dict[str, MethodContents], ca
     Raises:
         CompileError: naming each method's delegate count and left-over operators.
     """
+    if set(methods) != set(names):
+        raise CompileError(
+            f"checking the finished {component} PTE",
+            f"its methods are {', '.join(sorted(methods)) or 'none'}",
+            expected=", ".join(sorted(names)),
+        )
     bad = [m for m in methods.values() if m.delegate_calls != calls or m.cpu_kernels]
     if not bad:
         return

@@ -10,7 +10,7 @@ Imports torch and executorch; used in compiler processes only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +149,32 @@ def read_boundary(converted: GraphModule, cache_inputs: Sequence[int]) -> Bounda
         logits=logits,
         cache_outputs=tuple(cache_outputs),
     )
+
+
+def common_boundary(graphs: Mapping[str, GraphModule], cache_inputs: Sequence[int]) -> Boundary:
+    """The one boundary of all graphs of a decoder.
+
+    Raises:
+        CompileError: two graphs differ in an encoding, or the mask's is not the one of the
+            contract, which the runner relies on: the largest integer attends, 0 masks.
+    """
+    boundaries = {name: read_boundary(graph, cache_inputs) for name, graph in graphs.items()}
+    (first, boundary), *others = boundaries.items()
+    for name, other in others:
+        if other != boundary:
+            raise CompileError(
+                "checking the encodings of the decoder's graphs",
+                f"{name} has {other}, {first} has {boundary}",
+                expected="one set of encodings for all graphs",
+            )
+    mask = boundary.mask
+    if (mask.zero_point, mask.quant_min) != (mask.quant_max, 0):
+        raise CompileError(
+            "checking the encoding of the attention mask",
+            f"it is {mask}",
+            expected="zero point at the largest integer, so that it attends and 0 masks",
+        )
+    return boundary
 
 
 def _input_encoding(converted: GraphModule, position: int) -> Encoding:

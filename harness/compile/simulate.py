@@ -70,7 +70,8 @@ def sqnr_of_decoder(
         },
     )
     expected, got = _teacher_forced(exact, prompt, reply), _teacher_forced(simulated, prompt, reply)
-    return round(sqnr_db(expected[: len(got)], got), 2)
+    both = min(len(expected), len(got))
+    return round(sqnr_db(expected[:both], got[:both]), 2)
 
 
 def _teacher_forced(graphs: Graphs, prompt: Prompt, reply: list[int]) -> torch.Tensor:

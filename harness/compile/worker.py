@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.compile.job import ERROR_NAME, JOB_NAME, PREPARE, read_job
+from harness.compile.job import ERROR_NAME, JOB_NAME, PARENT_VARIABLE, PREPARE, read_job
 from harness.errors import HarnessError
 
 _PR_SET_PDEATHSIG = 1
@@ -81,8 +81,8 @@ def _die_with_parent() -> None:
     """A compile without the parent that would publish it is of no use to anyone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:
-            os._exit(1)
+        if os.getppid() != int(os.environ.get(PARENT_VARIABLE, os.getppid())):
+            os._exit(1)  # it died before we asked to be told
 
 
 if __name__ == "__main__":

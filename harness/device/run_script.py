@@ -29,6 +29,8 @@ living() {
 end_run() {
   fate=gone
   if [ -n "$group" ]; then
+    # Before any question: a shell whose kill takes no signal 0 would find nobody living.
+    kill -s KILL -- "-$group" 2>/dev/null
     tries=0
     while living; do
       kill -s KILL -- "-$group" 2>/dev/null

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from harness.cache import cache_root, locked, make_cache_dir
 from harness.device import (
     AdbServer,
     Device,
@@ -14,9 +15,15 @@ from harness.device import (
     open_device,
     start_private_server,
 )
+from harness.errors import PhoneInUse
 from harness.front.options import VIRTUAL, Options
+from harness.socs import find_soc
+
+if TYPE_CHECKING:
+    from harness.virtual_phone import VirtualPhone
 
 DEFAULT_VIRTUAL_SOC = "SM8750"
+MOST_VIRTUAL_PHONES = 8
 
 
 class Phones:
@@ -52,23 +59,33 @@ class Phones:
 
     def _start_virtual(self) -> Device:
         """A virtual phone on an adb server of its own, whose key alone it obeys."""
+        options = self._options
+        home_dir = make_cache_dir(cache_root() / "adb")
+        with locked(home_dir / "key.lock", "making a key for adb"):
+            private = self._stack.enter_context(start_private_server(home_dir))
+        phone = self._stack.enter_context(self._free_phone(private.public_key_path))
+        private.server.connect_tcp(phone.serial)
+        return open_device(private.server, phone.serial, options.soc)
+
+    def _free_phone(self, public_key_path: Path) -> VirtualPhone:
+        """The same phone, and so the same disk, each time, or the next if it is in use.
+
+        A worker of pytest-xdist has a phone of its own, and so has a second session.
+        """
         from harness.virtual_phone import start_virtual_phone  # sessions with a phone need none
 
         options = self._options
-        home = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="vlm-harness-adb-"))
-        private = self._stack.enter_context(start_private_server(Path(home)))
-        soc = options.soc
-        if soc is None and options.phone_profile is None:
-            soc = DEFAULT_VIRTUAL_SOC
-        phone = self._stack.enter_context(
-            start_virtual_phone(
-                soc if options.phone_profile is None else None,
-                # A worker of pytest-xdist has a phone, and so a disk, of its own.
-                os.environ.get("PYTEST_XDIST_WORKER", "default"),
-                profile_path=options.phone_profile,
-                fresh=options.fresh_phone,
-                authorized_key=private.public_key_path,
-            )
-        )
-        private.server.connect_tcp(phone.serial)
-        return open_device(private.server, phone.serial, options.soc)
+        soc = None if options.soc is None else find_soc(options.soc).id
+        first = os.environ.get("PYTEST_XDIST_WORKER", "default")
+        for count in range(1, MOST_VIRTUAL_PHONES + 1):
+            try:
+                return start_virtual_phone(
+                    None if options.phone_profile else soc or DEFAULT_VIRTUAL_SOC,
+                    first if count == 1 else f"{first}-{count}",
+                    profile_path=options.phone_profile,
+                    fresh=options.fresh_phone,
+                    authorized_key=public_key_path,
+                )
+            except PhoneInUse as err:
+                in_use = err
+        raise in_use

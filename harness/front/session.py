@@ -146,7 +146,7 @@ class Session:
 
         request = BundleRequest(subject.spec, soc, mode, target)
         with self._console.compile_progress(str(request)) as on_stage:
-            bundle = compile_bundle(request, None, on_stage)
+            bundle = compile_bundle(request, None, on_stage, self._console.say)
         check_bundle(bundle, subject.spec, soc, subject.mode, target)
         return bundle
 

@@ -36,6 +36,8 @@ RUNS_DIR = f"{DATA_DIR}/vlm-device-harness/runs"
 # Where adb's shell user may write.
 WRITABLE = (DATA_DIR, "/sdcard", "/storage/emulated/0")
 
+IN_USE = "it is in use by"
+
 _MAPPED = (
     "/data",
     "/sdcard",
@@ -170,7 +172,7 @@ def open_disk(phones_dir: Path, label: str, *, fresh: bool) -> PhoneDisk:
         os.close(lock_fd)
         raise InputError(
             doing,
-            f"it is in use by {holder}",
+            f"{IN_USE} {holder}",
             hint="give this one another --name, or stop the other",
         ) from err
     if fresh:

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import IO
 
 from harness.cache import CACHE_VARIABLE, cache_root, make_cache_dir
-from harness.errors import DeviceError, InputError
+from harness.errors import DeviceError, InputError, PhoneInUse
 from harness.virtual_phone.cli import READY
 from harness.virtual_phone.daemon import check_name, phones_dir
+from harness.virtual_phone.disk import IN_USE
 
 _STOP_TIMEOUT_S = 10.0
 # From closing its output to its end; longer is no end.
@@ -139,5 +140,6 @@ def _explain(process: subprocess.Popen[bytes], log_path: Path) -> InputError | D
     said = log_path.read_text(errors="replace").strip()
     if code == InputError.exit_status and said:
         problem, _, rest = said.rpartition("\n  hint:")
-        return InputError(doing, problem or rest, hint=rest.strip() if problem else None)
+        kind = PhoneInUse if IN_USE in said else InputError
+        return kind(doing, problem or rest, hint=rest.strip() if problem else None)
     return DeviceError(doing, f"it ended with exit code {code}", log=log_path)

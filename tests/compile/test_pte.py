@@ -13,7 +13,7 @@ def method(delegate_calls: int, kernels: tuple[str, ...] = ()) -> dict[str, Meth
 
 
 def test_one_call_and_no_kernel_is_accepted() -> None:
-    check_fully_delegated("text_decoder", method(1), calls=1)
+    check_fully_delegated("text_decoder", method(1), ["kv_forward"], calls=1)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,12 @@ def test_one_call_and_no_kernel_is_accepted() -> None:
 )
 def test_anything_else_is_refused_by_name(methods: dict[str, MethodContents], words: str) -> None:
     with pytest.raises(CompileError) as caught:
-        check_fully_delegated("text_decoder", methods, calls=1)
+        check_fully_delegated("text_decoder", methods, ["kv_forward"], calls=1)
     assert words in str(caught.value)
     assert "kv_forward" in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [["kv_forward", "prefill_forward"], []])
+def test_missing_or_surplus_method_is_refused(names: list[str]) -> None:
+    with pytest.raises(CompileError, match="its methods are kv_forward"):
+        check_fully_delegated("text_decoder", method(1), names, calls=1)

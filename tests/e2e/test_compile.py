@@ -13,7 +13,10 @@ import pytest
 
 from harness.bundle import Bundle, load_bundle
 from harness.compile import BundleRequest, Stage, compile_bundle
+from harness.device import Device
 from harness.errors import CompileError
+from harness.runs import RunRequest, run_case
+from harness.runtime import Runtime
 from harness.socs import find_soc
 from harness.spec import Spec
 
@@ -40,7 +43,7 @@ with torch.no_grad():
     prepared(*example)
 pte = lower({"forward": Graph(convert(prepared), example)}, HtpOptions("SM8750", False))
 try:
-    check_fully_delegated("broken", read_methods(pte), calls=1)
+    check_fully_delegated("broken", read_methods(pte), ["forward"], calls=1)
 except CompileError as err:
     print(err)
     sys.exit(7)
@@ -63,8 +66,8 @@ def test_compile_command_writes_a_bundle_of_its_own(tiny_bundle: Bundle, tmp_pat
     assert (manifest.mode, manifest.target, manifest.htp_arch) == ("hybrid", "simulator", 79)
 
 
-def test_kv_bundle_has_the_decode_graph_only_and_the_same_encodings(
-    tiny_spec: Spec, tiny_bundle: Bundle
+def test_kv_bundle_has_the_decode_graph_only_and_answers(
+    tiny_spec: Spec, tiny_bundle: Bundle, phone: Device, runtime: Runtime
 ) -> None:
     request = BundleRequest(tiny_spec, find_soc("SM8750"), "kv", "simulator")
     bundle = compile_quietly(request)
@@ -75,6 +78,11 @@ def test_kv_bundle_has_the_decode_graph_only_and_the_same_encodings(
     ours, theirs = (b.manifest.files["vision_encoder_qnn.pte"] for b in (bundle, tiny_bundle))
     assert ours == theirs
     assert constants(bundle) == constants(tiny_bundle)
+    assert decoder.sqnr_db is not None
+    assert decoder.sqnr_db >= 25
+    name, case = next(iter(tiny_spec.cases.items()))
+    run = run_case(phone, runtime, RunRequest(bundle, name, "kv", case.max_new_tokens, 300.0))
+    assert run.report.generated_token_ids == bundle.manifest.cases[name].reference_token_ids
 
 
 def test_silicon_bundle_shares_weights_and_is_smaller(tiny_spec: Spec, tiny_bundle: Bundle) -> None:
@@ -96,6 +104,13 @@ def test_changed_case_compiles_no_component(tiny_spec: Spec, tiny_bundle: Bundle
     compile_bundle(request, None, stages.append)
     compiled = {stage.part for stage in stages if stage.stage != "cached"}
     assert compiled == {"case_inputs"}
+
+
+def test_damaged_bundle_of_the_cache_is_made_anew(tiny_spec: Spec, tiny_bundle: Bundle) -> None:
+    (tiny_bundle.dir / "tokenizer.json").write_text("{}")
+    bundle = compile_quietly(BundleRequest(tiny_spec, find_soc("SM8750"), "hybrid", "simulator"))
+    assert bundle.manifest == tiny_bundle.manifest
+    assert load_bundle(bundle.dir, verify="full").manifest == bundle.manifest
 
 
 def test_prompt_that_does_not_fit_is_a_compile_error(tiny_spec: Spec) -> None:

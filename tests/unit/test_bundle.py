@@ -256,7 +256,6 @@ def test_check_bundle_mode_it_does_not_serve_is_refused(
 STALE = {
     "prompt": (("What colour", "Which colour"), "the prompt or picture of case 'blue'"),
     "case": (("  blue:", "  azure:"), "it holds no inputs for case 'azure'"),
-    "recipe": (("16a8w", "16a4w"), "recipe quantization is '16a8w' in it and '16a4w'"),
     "context": (("max_seq_len: 128\nprefill", "max_seq_len: 256\nprefill"), "max_seq_len is 128"),
     "prefill": (("prefill_ar_len: 32", "prefill_ar_len: 64"), "prefill_ar_len is 32"),
 }
@@ -271,6 +270,15 @@ def test_check_bundle_spec_changed_since_is_stale(
     with pytest.raises(BundleStale) as caught:
         check_bundle(load_bundle(folder), changed, find_soc("SM8750"), "hybrid", "simulator")
     assert message in caught.value.problem
+
+
+def test_check_bundle_of_another_recipe_is_stale(
+    make_bundle: MakeBundle, tmp_path: Path, spec: Spec
+) -> None:
+    recipe = {"quantization": "16a4w", "kv_cache_bits": 16}
+    bundle = load_bundle(make_bundle(tmp_path / "bundle", recipe=recipe))
+    with pytest.raises(BundleStale, match="recipe quantization is '16a4w' in it and '16a8w'"):
+        check_bundle(bundle, spec, find_soc("SM8750"), "hybrid", "simulator")
 
 
 def test_write_manifest_of_a_contradiction_is_refused(
