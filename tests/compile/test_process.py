@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.compile.job import RESULT_NAME, Job
+from harness.compile.job import PARENT_VARIABLE, RESULT_NAME, Job
 from harness.compile.process import CompilerProcesses, Stage
 from harness.compile.stack import CompilerStack
 from harness.errors import CompileError
@@ -147,3 +147,16 @@ def test_killed_compile_leaves_no_half_result(tmp_path: Path) -> None:
     assert results == []
     processes(tmp_path, []).run({"slow": a_job("slow")})  # the lock died with its holder
     assert list((tmp_path / "cache").glob(f"slow-*/{RESULT_NAME}"))
+
+
+def test_worker_whose_parent_is_gone_ends_at_once(tmp_path: Path) -> None:
+    worker = [sys.executable, "-P", "-m", "harness.compile.worker", str(tmp_path), "log"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        PARENT_VARIABLE: "1",  # not the one that starts it
+    }
+    done = subprocess.run(worker, env=environment, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stdout == b""  # not even a first stage was told
+    assert list(tmp_path.iterdir()) == []

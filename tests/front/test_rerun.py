@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.virtual_phone import start_virtual_phone
+
 from .conftest import StartPhone
 from .sessions import PROJECT_DIR, PYTEST, Bench
 from .workplace import Workplace, case, reply
@@ -196,3 +198,13 @@ def test_two_workers_without_a_phone_end_as_trouble_of_the_bench(
     assert done.exit_status == 70
     assert "opening device NOPE" in message
     assert "no usable device is left" in done.output
+
+
+def test_second_session_with_a_virtual_phone_gets_one_of_its_own(
+    bench: Bench, both_modes: Workplace, cache_dir: Path
+) -> None:
+    args = [*both_modes.args, "--serial", "virtual", "--soc", "sm8750", "-m", "smolvlm"]
+    with start_virtual_phone("SM8750", "default"):  # as a session under way holds it
+        done = bench.run(args)
+    assert done.exit_status == 0, done.output
+    assert bench.disk("SM8750-default-2").stored()
