@@ -58,31 +58,45 @@ def compile_bundle(
         CompileError: the stack is incomplete, or a component cannot be compiled.
         InputError: a picture is missing, or `out` holds something.
     """
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        what = "is not empty" if out.is_dir() else "is a file"
-        raise InputError(
-            f"compiling {request}", f"{out} {what}", hint="name a new folder with --out"
-        )
+    if out is not None:
+        _check_free(request, out)
     stack = find_compiler_stack()
-    checkpoint_dir = find_checkpoint(request.spec.checkpoint)
-    jobs = plan_jobs(request, checkpoint_dir)
+    jobs = plan_jobs(request, find_checkpoint(request.spec.checkpoint))
     final = out or _cached_path(request, jobs, stack)
     with locked(_lock_of(final), f"compiling {request}", tell):
-        if (final / MANIFEST_NAME).is_file():
-            try:
-                return load_bundle(final)
-            except BundleError as err:
-                tell(f"making anew what is broken in the cache: {err.problem}")
-                shutil.rmtree(final)
+        cached = _load_or_remove(final, tell)
+        if cached is not None:
+            return cached
         parts_dir = make_cache_dir(cache_root() / "components")
         sweep_leftovers(parts_dir)
         sweep_leftovers(final.parent)
         parts = CompilerProcesses(stack, parts_dir, on_stage).run(jobs)
         if out is not None and out.exists():
-            out.rmdir()
+            out.rmdir()  # it is empty, and a folder cannot be renamed over one
         with publish_dir(final) as folder:
-            _assemble(request, jobs[PREPARE], parts, stack, folder)
+            prepared = _copy_parts(parts, folder)
+            write_manifest(folder, _manifest(request, jobs, parts, prepared, folder))
     return load_bundle(final)
+
+
+def _check_free(request: BundleRequest, out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "is not empty" if out.is_dir() else "is a file"
+        raise InputError(
+            f"compiling {request}", f"{out} {what}", hint="name a new folder with --out"
+        )
+
+
+def _load_or_remove(final: Path, tell: Callable[[str], None]) -> Bundle | None:
+    """The bundle that is there; a broken one is removed, since we can make it anew."""
+    if not (final / MANIFEST_NAME).is_file():
+        return None
+    try:
+        return load_bundle(final)
+    except BundleError as err:
+        tell(f"making anew what is broken in the cache: {err.problem}")
+        shutil.rmtree(final)
+        return None
 
 
 def _cached_path(request: BundleRequest, jobs: Mapping[str, Job], stack: CompilerStack) -> Path:
@@ -98,56 +112,53 @@ def _lock_of(final: Path) -> Path:
     return cache_root() / "locks" / f"bundle-{name}.lock"
 
 
-def _assemble(
-    request: BundleRequest,
-    prepare_job: Job,
-    parts: Mapping[str, Path],
-    stack: CompilerStack,
-    folder: Path,
-) -> None:
-    """Copy the parts into `folder` and write the manifest."""
-    components = {}
+def _copy_parts(parts: Mapping[str, Path], folder: Path) -> PreparedCases:
+    """Copy what the jobs made into `folder`; returns what the preparing job says."""
     for name in COMPONENTS:
-        component = _read_result(parts[name], Component)
-        shutil.copy2(parts[name] / component.file, folder / component.file)
-        components[name] = component
-    prepared = _read_result(parts[PREPARE], PreparedCases)
+        file = _read_result(parts[name], Component).file
+        shutil.copy2(parts[name] / file, folder / file)
     shutil.copy2(parts[PREPARE] / TOKENIZER_NAME, folder / TOKENIZER_NAME)
     if (parts[PREPARE] / "cases").is_dir():
         shutil.copytree(parts[PREPARE] / "cases", folder / "cases")
-    spec = request.spec
-    write_manifest(
-        folder,
-        Manifest(
-            harness_version=__version__,
-            model=spec.model,
-            family=spec.family,
-            checkpoint=Checkpoint(
-                source=spec.checkpoint.hub
-                or str(spec.checkpoint.path and spec.checkpoint.path.name),
-                revision=spec.checkpoint.revision,
-                sha256=prepare_job.checkpoint_sha256,
-            ),
-            soc=request.soc.id,
-            htp_arch=request.soc.htp_arch,
-            backend="qnn",
-            target=request.target,
-            mode=request.mode,
-            serves_modes=("kv", "hybrid") if request.mode == "hybrid" else ("kv",),
-            max_seq_len=spec.max_seq_len,
-            max_context_len=spec.max_seq_len,
-            prefill_ar_len=spec.prefill_ar_len,
-            recipe=spec.recipe.as_dict(),
-            versions=stack.versions,
-            components=components,
-            files=describe_files(folder),
-            image_token_id=prepared.image_token_id,
-            stop_token_ids=prepared.stop_token_ids,
-            cases={
-                name: replace(inputs, inputs_sha256=spec.cases[name].inputs_sha256)
-                for name, inputs in prepared.cases.items()
-            },
+    return _read_result(parts[PREPARE], PreparedCases)
+
+
+def _manifest(
+    request: BundleRequest,
+    jobs: Mapping[str, Job],
+    parts: Mapping[str, Path],
+    prepared: PreparedCases,
+    folder: Path,
+) -> Manifest:
+    """What is in `folder`."""
+    spec, checkpoint = request.spec, request.spec.checkpoint
+    name = checkpoint.hub if checkpoint.path is None else checkpoint.path.name
+    return Manifest(
+        harness_version=__version__,
+        model=spec.model,
+        family=spec.family,
+        checkpoint=Checkpoint(
+            str(name), checkpoint.revision, sha256=jobs[PREPARE].checkpoint_sha256
         ),
+        soc=request.soc.id,
+        htp_arch=request.soc.htp_arch,
+        backend="qnn",
+        target=request.target,
+        mode=request.mode,
+        serves_modes=("kv", "hybrid") if request.mode == "hybrid" else ("kv",),
+        max_seq_len=spec.max_seq_len,
+        max_context_len=spec.max_seq_len,
+        prefill_ar_len=spec.prefill_ar_len,
+        recipe=spec.recipe.as_dict(),
+        versions=find_compiler_stack().versions,
+        components={name: _read_result(parts[name], Component) for name in COMPONENTS},
+        files=describe_files(folder),
+        image_token_id=prepared.image_token_id,
+        stop_token_ids=prepared.stop_token_ids,
+        cases={
+            name: replace(inputs, inputs_sha256=spec.cases[name].inputs_sha256)
+            for name, inputs in prepared.cases.items()
+        },
     )
 
 
