@@ -49,7 +49,14 @@ class Reporting:
             shorten_repeats(reporter.stats.get("error", []))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Hook: print the table."""
+        """Hook: print the table.
+
+        pytest has told the errors by now and next repeats them in its short summary, which
+        under CI it does not cut: there the first line is enough.
+        """
+        for report in terminalreporter.stats.get("error", []):
+            if isinstance(report.longrepr, str) and "exit_status" in notes_of(report):
+                report.longrepr = report.longrepr.partition("\n")[0]
         if self._rows:
             terminalreporter.section("device results")
             for line in render_table(self._rows):

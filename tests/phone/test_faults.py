@@ -18,7 +18,7 @@ from harness.virtual_phone.faults import (
     parse_faults,
 )
 
-from .conftest import PrivateAdb, StartPhone, connect, wait_until
+from .conftest import ConnectedPhone, PrivateAdb, StartPhone, connect, wait_until
 
 TMP = "/data/local/tmp"
 
@@ -156,12 +156,16 @@ def test_deny_push_refuses_below_the_path(
     assert phone.run("push", str(megabyte), f"{TMP}/open/f").returncode == 0
 
 
+def battery_temperature(phone: ConnectedPhone) -> int:
+    """In tenths of a degree, as Android tells it."""
+    found = re.search(r"temperature: (\d+)", phone.text("dumpsys battery"))
+    assert found is not None
+    return int(found[1])
+
+
 def test_heat_raises_the_temperatures(adb: PrivateAdb, start_phone: StartPhone) -> None:
     phone = connect(adb, start_phone(faults=["heat=1000"]))
-    battery = phone.text("dumpsys battery")
-    found = re.search(r"temperature: (\d+)", battery)
-    assert found is not None
-    assert int(found[1]) > 500
+    wait_until(lambda: battery_temperature(phone) > 500, "the battery is above 50 degrees")
     assert "Thermal Status: 6" in phone.text("dumpsys thermalservice")
 
 
