@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from harness.bundle import Bundle
+from harness.device import Device
 from harness.runtime import Runtime
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,8 +43,11 @@ def environment(checkout: Path) -> dict[str, str]:
 
 
 def test_commands_work_in_the_order_of_the_readme(
-    checkout: Path, tiny_bundle: Bundle, runtime: Runtime
+    checkout: Path, tiny_bundle: Bundle, runtime: Runtime, phone: Device
 ) -> None:
+    # The commands ask this adb server; without it they would start one that stays.
+    server = {"ANDROID_ADB_SERVER_HOST": phone.server.host}
+    server |= {"ANDROID_ADB_SERVER_PORT": str(phone.server.port)}
     for command in COMMANDS:
         if command.startswith(INSTALLING) or PHONE in command:
             continue
@@ -52,7 +56,7 @@ def test_commands_work_in_the_order_of_the_readme(
             told,
             shell=True,
             cwd=checkout,
-            env=environment(checkout),
+            env={**environment(checkout), **server},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
