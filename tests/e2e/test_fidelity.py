@@ -46,6 +46,7 @@ def test_replies_are_the_float_models(mode: str, runs: Runs, fresh_bundle: Bundl
         if runs[mode, name].report.generated_token_ids != case.reference_token_ids
     }
     agreement = 1 - len(differing) / len(cases)
+    print(f"{mode}: {agreement:.1%} of {len(cases)} replies are the float model's; {differing}")
     assert agreement >= AGREEMENT, f"{agreement:.1%} agree; (got, float model's): {differing}"
 
 
