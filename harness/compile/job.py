@@ -42,8 +42,8 @@ class Conversation:
 class Job:
     """One component of one bundle, or the preparation of its cases.
 
-    `ar_lens` are the widths of the graphs to lower; the widest of them and `calibration_ar_len`
-    is the one that is calibrated.
+    `ar_lens` are the widths of the graphs to lower, `calibration_ar_len` that of the graph
+    which is calibrated and gives them its encodings, lowered itself or not.
     """
 
     part: str

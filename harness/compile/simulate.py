@@ -57,7 +57,8 @@ def sqnr_of_decoder(
     """SQNR of the logits at the positions of a prompt and its float reply, teacher-forced.
 
     The float graphs and the simulator read the same ids; each keeps its own cache, so that
-    quantisation error accumulates as it does in a run. Stops early after `TIME_BUDGET_S`.
+    quantisation error accumulates as it does in a run. The prompt is always read whole;
+    between tokens of the reply each side stops once `TIME_BUDGET_S` is spent.
     """
     prompt, reply = talk
     exact = float_graphs(components, max(methods))
