@@ -14,7 +14,6 @@ from harness.runtime.folder import (
     Runtime,
     check_runtime,
     load_runtime,
-    verify_runtime,
 )
 from harness.runtime.make import build_runtime
 
@@ -26,5 +25,4 @@ __all__ = [
     "check_runtime",
     "find_runtime",
     "load_runtime",
-    "verify_runtime",
 ]

@@ -81,19 +81,6 @@ def load_runtime(folder: Path) -> Runtime:
     return runtime
 
 
-def verify_runtime(runtime: Runtime) -> None:
-    """Compare each file's sha256 with runtime.json; RuntimeFolderError names the first bad one."""
-    for name, entry in runtime.files.items():
-        actual = file_sha256(runtime.dir / name)
-        if actual != entry.sha256:
-            raise RuntimeFolderError(
-                f"checking the Runtime folder {runtime.dir}",
-                f"{name} has sha256 {actual}",
-                expected=entry.sha256,
-                hint=_HINT,
-            )
-
-
 def check_runtime(runtime: Runtime, abi: str, htp_arch: int) -> None:
     """RuntimeFolderError unless a Runtime serves devices of `abi` with HTP V`htp_arch`."""
     doing = f"choosing the Runtime {runtime.dir}"
