@@ -14,6 +14,10 @@
     |   |-- DeviceMismatch      the device is not the SoC that was asked for
     |   |-- DeviceLost          it went away while in use
     |   |-- DeviceFull          no space left on it
+    |   |-- DeviceBusy          somebody else holds its lease
+    |   |-- LeaseLost           somebody else took its lease over from us
+    |   |-- NoFitPhone          the bench has no phone for this, or none is left
+    |   |-- RunnerKilled        something on the device killed the runner
     |   |-- TransferCorrupt     what was sent did not arrive as it was
     |   |-- CommandFailed       a command on it exited non-zero
     |   `-- DeadlineExceeded    an operation did not finish in time
@@ -167,6 +171,30 @@ class DeviceFull(DeviceError):
 
     needed_bytes = 0
     free_bytes = 0
+
+
+class DeviceBusy(DeviceError):
+    """Somebody else holds the device's lease: `holder`, for `left_s` seconds at least."""
+
+    holder = ""
+    left_s = 0.0
+
+
+class LeaseLost(DeviceError):
+    """Our lease expired and somebody else has taken the device."""
+
+
+class NoFitPhone(DeviceError):
+    """No phone of the bench is what was asked for, or each that is has been quarantined."""
+
+
+class RunnerKilled(DeviceError):
+    """The runner died of SIGKILL: of Android's low-memory killer, or of a person.
+
+    `stderr` is what it had said by then.
+    """
+
+    stderr = ""
 
 
 class TransferCorrupt(DeviceError):

@@ -7,6 +7,8 @@ A device is anything that speaks adb. `connect_server` or `start_private_server`
 from harness.device.adb_program import adb_program
 from harness.device.deadline import Deadline
 from harness.device.device import Device, DeviceFacts, open_device
+from harness.device.fitness import Fitness, read_fitness
+from harness.device.lease import LEASE_S, Lease, take_lease
 from harness.device.private_server import PrivateServer, start_private_server
 from harness.device.push import PushStats, deploy
 from harness.device.run import RunOutcome, RunPlan, run_on_device
@@ -15,12 +17,15 @@ from harness.device.shell import CommandResult
 from harness.device.store import LocalFile
 
 __all__ = [
+    "LEASE_S",
     "AdbServer",
     "CommandResult",
     "Deadline",
     "Device",
     "DeviceEntry",
     "DeviceFacts",
+    "Fitness",
+    "Lease",
     "LocalFile",
     "PrivateServer",
     "PushStats",
@@ -30,6 +35,8 @@ __all__ = [
     "connect_server",
     "deploy",
     "open_device",
+    "read_fitness",
     "run_on_device",
     "start_private_server",
+    "take_lease",
 ]

@@ -48,10 +48,14 @@ class DeviceFacts:
 
 @dataclass(frozen=True)
 class Device:
-    """A device that answered when it was opened."""
+    """A device that answered when it was opened.
+
+    `token` names who leased it: what runs and pushes leave on it for a while begins with it.
+    """
 
     server: AdbServer
     facts: DeviceFacts
+    token: str | None = None
 
     @property
     def serial(self) -> str:

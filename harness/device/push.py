@@ -103,7 +103,7 @@ class _Push:
         self._total_bytes = sum(file.size_bytes for file in files)
         self._done_bytes = 0
         # Unique among all hosts and processes that may push to this device now.
-        self._tag = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._tag = f"{device.token or os.getpid()}-{secrets.token_hex(4)}"
 
     def run(self) -> None:
         try:

@@ -109,7 +109,7 @@ def _check_names(plan: RunPlan) -> None:
 def _run_script(device: Device, plan: RunPlan) -> Transcript:
     """Run RUN_SCRIPT to its end, or stop it."""
     doing = f"running {plan.executable} on {device.serial}"
-    run_id = f"{os.getpid()}-{secrets.token_hex(8)}"
+    run_id = f"{device.token or os.getpid()}-{secrets.token_hex(8)}"
     transcript = Transcript(run_id)
     deadline = Deadline(plan.timeout_s)
     with device.transport(doing, deadline) as connection:
