@@ -7,13 +7,23 @@ import sys
 from collections.abc import Sequence
 
 from harness import __version__
-from harness.cli import compile_command, devices, doctor, runtime_command, validate
+from harness.cli import (
+    compile_command,
+    devices,
+    doctor,
+    explain,
+    runtime_command,
+    schema,
+    validate,
+)
 from harness.errors import HarnessError
 from harness.virtual_phone import cli as virtual_phone
 
 _COMMANDS = {
     "compile": (compile_command, "compile a model to a bundle"),
     "validate": (validate, "check specs"),
+    "explain": (explain, "print every effective value of a spec and where it comes from"),
+    "schema": (schema, "print the JSON Schema of specs"),
     "devices": (devices, "list the devices an adb server knows"),
     "doctor": (doctor, "say what is missing on this machine, and what fixes it"),
     "runtime": (runtime_command, "make a Runtime folder: the runner and its libraries"),

@@ -66,7 +66,11 @@ def list_images(value: Any) -> tuple[Any, ...]:
     return tuple({"path": entry} if isinstance(entry, str) else entry for entry in entries)
 
 
-Images = Annotated[Filled[ImageSection], BeforeValidator(list_images)]
+_OneImage = Text | ImageSection
+Images = Annotated[
+    Filled[ImageSection],
+    BeforeValidator(list_images, json_schema_input_type=_OneImage | Filled[_OneImage]),
+]
 
 
 class CalibrationSection(Section):
@@ -124,6 +128,7 @@ class Document(Section):
     """A whole spec file."""
 
     schema_version: Literal[1] = Field(alias="schema")
+    extends: Text | None = None
     model: Identifier
     family: Identifier
     checkpoint: CheckpointSection

@@ -17,6 +17,7 @@ from harness.spec.document import (
     ImageSection,
 )
 from harness.spec.images import ImageSource
+from harness.spec.inherit import read_source
 from harness.spec.model import (
     CalibrationSample,
     Case,
@@ -30,7 +31,7 @@ from harness.spec.model import (
     SpecPlace,
 )
 from harness.spec.typecheck import check_types
-from harness.spec.yaml_source import YamlPath, YamlSource, parse_yaml
+from harness.spec.yaml_source import YamlPath, YamlSource
 from harness.vocabulary import COMPONENTS
 
 _SUFFIXES = (".yaml", ".yml")
@@ -43,11 +44,7 @@ def load_spec(path: Path) -> Spec:
         SpecError: every mistake in it, each with line, column and YAML path.
         InputError: the file cannot be read.
     """
-    try:
-        text = path.read_bytes()
-    except OSError as err:
-        raise InputError(f"reading {path}", f"{err.strerror}", hint=_where_specs_are()) from err
-    source = parse_yaml(path, text)
+    source = read_source(path)
     document = None
     if not source.problems or source.data is not None:
         check_rules(source)
@@ -213,4 +210,5 @@ def _build_conditions(section: ConditionsSection) -> Conditions:
 
 
 def _place(source: YamlSource, path: YamlPath) -> SpecPlace:
-    return SpecPlace(source.file, source.place_of(path, key=True).line)
+    place = source.place_of(path, key=True)
+    return SpecPlace(place.file, place.line)

@@ -34,8 +34,11 @@ def check_types(source: YamlSource) -> Document | None:
         return Document.model_validate(source.data)
     except ValidationError as err:
         errors = err.errors(include_url=False)
+        # What a file that cannot be read would have given is not missing by mistake.
+        orphaned = any(problem.yaml_path == "$.extends" for problem in source.problems)
         for error in errors:
-            if not _is_explained(error, errors):
+            inherited = orphaned and error["type"] == "missing"
+            if not inherited and not _is_explained(error, errors):
                 _report(source, error)
         return None
 

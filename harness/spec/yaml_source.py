@@ -31,16 +31,17 @@ _TAG = "tag:yaml.org,2002:"
 class Place:
     """Line and column in a file, both from 1."""
 
+    file: Path
     line: int
     column: int
 
 
-START = Place(1, 1)
-
-
 @dataclass
 class YamlSource:
-    """A parsed file: `data`, the places of its values and keys, and what is wrong with it."""
+    """A parsed file: `data`, the places of its values and keys, and what is wrong with it.
+
+    Where the file extends another one, places tell which of them a value stands in.
+    """
 
     file: Path
     data: Any = None
@@ -56,14 +57,14 @@ class YamlSource:
                 if path in known:
                     return known[path]
             path = path[:-1]
-        return self.values.get((), START)
+        return self.values.get((), Place(self.file, 1, 1))
 
     def problem_at(
         self, path: YamlPath, problem: str, expected: str | None = None, *, key: bool = False
     ) -> SpecProblem:
         """A mistake at a value, or at its key."""
         place = self.place_of(path, key=key)
-        return SpecProblem(self.file, place.line, place.column, show_path(path), problem, expected)
+        return SpecProblem(place.file, place.line, place.column, show_path(path), problem, expected)
 
     def report(
         self, path: YamlPath, problem: str, expected: str | None = None, *, key: bool = False
@@ -109,9 +110,9 @@ def _is_too_deep(text: bytes) -> bool:
 
 def _syntax_problem(file: Path, err: yaml.YAMLError) -> SpecProblem:
     mark = getattr(err, "problem_mark", None) or getattr(err, "context_mark", None)
-    place = START if mark is None else Place(mark.line + 1, mark.column + 1)
+    line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
     what = getattr(err, "problem", None) or str(err).splitlines()[0]
-    return SpecProblem(file, place.line, place.column, "$", f"not YAML: {what}")
+    return SpecProblem(file, line, column, "$", f"not YAML: {what}")
 
 
 class _Reader:
@@ -123,7 +124,7 @@ class _Reader:
         self._nodes_left = _MOST_NODES
 
     def read(self, node: yaml.Node, path: YamlPath) -> Any:
-        self._source.values[path] = _place(node)
+        self._source.values[path] = self._place(node)
         self._nodes_left -= 1
         if self._nodes_left <= 0:
             if self._nodes_left == 0:
@@ -155,7 +156,7 @@ class _Reader:
                 first = self._source.keys[inner]
                 self._note(key_node, inner, f"the key was given before, in line {first.line}")
                 continue
-            self._source.keys[inner] = _place(key_node)
+            self._source.keys[inner] = self._place(key_node)
             data[key] = self.read(value_node, inner)
         return data
 
@@ -189,11 +190,10 @@ class _Reader:
         return None
 
     def _note(self, node: yaml.Node, path: YamlPath, problem: str) -> None:
-        place = _place(node)
+        place = self._place(node)
         self._source.problems.append(
-            SpecProblem(self._source.file, place.line, place.column, show_path(path), problem)
+            SpecProblem(place.file, place.line, place.column, show_path(path), problem)
         )
 
-
-def _place(node: yaml.Node) -> Place:
-    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+    def _place(self, node: yaml.Node) -> Place:
+        return Place(self._source.file, node.start_mark.line + 1, node.start_mark.column + 1)

@@ -43,6 +43,41 @@ def test_spec_is_frozen(spec: Spec) -> None:
         spec.model = "other"  # type: ignore[misc]
 
 
+def test_load_spec_extending_inherits_what_it_does_not_say(write_spec: WriteSpec) -> None:
+    family = write_spec(("model: tiny\n", ""), name="family.yml")
+    child = family.with_name("child.yaml")
+    child.write_text(
+        "schema: 1\nextends: family.yml\nmodel: other\nmax_seq_len: 256\n"
+        "cases: {blue: {max_new_tokens: 7}}\n"
+    )
+    loaded = load_spec(child)
+    assert (loaded.model, loaded.family, loaded.max_seq_len) == ("other", "smolvlm", 256)
+    assert loaded.cases["blue"].max_new_tokens == 7
+    assert loaded.cases["blue"].expect.all_of == ("blue",)
+    assert str(loaded.floors[0].place).endswith("family.yml:17")
+
+
+def test_load_spec_extending_finds_the_familys_files_beside_the_family(
+    write_spec: WriteSpec,
+) -> None:
+    family = write_spec(("model: tiny\n", ""), name="family.yml")
+    child = family.parent / "below" / "child.yaml"
+    child.parent.mkdir()
+    child.write_text("schema: 1\nextends: ../family.yml\nmodel: other\n")
+    loaded = load_spec(child)
+    assert loaded.cases["blue"].images[0].path == family.parent / "blue.png"
+    assert loaded.checkpoint.path == family.parent / "checkpoint"
+
+
+def test_load_spec_extending_replaces_a_checkpoint_whole(write_spec: WriteSpec) -> None:
+    family = write_spec(("model: tiny\n", ""), name="family.yml")
+    child = family.with_name("child.yaml")
+    child.write_text(
+        "schema: 1\nextends: family.yml\nmodel: other\ncheckpoint: {hub: a/b, revision: main}\n"
+    )
+    assert str(load_spec(child).checkpoint) == "a/b@main"
+
+
 def test_load_spec_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         load_spec(tmp_path / "absent.yaml")
