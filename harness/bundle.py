@@ -126,7 +126,7 @@ def check_bundle(bundle: Bundle, spec: Spec, soc: Soc, mode: str, target: str) -
     Args:
         spec: the model it must be, with the cases whose inputs it must hold.
         soc: the SoC it must have been compiled for.
-        mode: "kv" or "hybrid".
+        mode: "kv", "hybrid" or "lookahead".
         target: "silicon" or "simulator", what the device can load.
 
     Raises:
@@ -168,16 +168,19 @@ def check_bundle(bundle: Bundle, spec: Spec, soc: Soc, mode: str, target: str) -
 
 def _differences(manifest: Manifest, spec: Spec) -> Iterator[str]:
     """What the spec says otherwise than the bundle that was compiled from it."""
-    if manifest.max_seq_len != spec.max_seq_len:
-        yield f"max_seq_len is {manifest.max_seq_len} in it and {spec.max_seq_len} in the spec"
-    if manifest.mode == "hybrid" and manifest.prefill_ar_len != spec.prefill_ar_len:
-        yield (
-            f"prefill_ar_len is {manifest.prefill_ar_len} in it "
-            f"and {spec.prefill_ar_len} in the spec"
-        )
-    for key, value in spec.recipe.as_dict().items():
-        if manifest.recipe.get(key) != value:
-            yield f"recipe {key} is {manifest.recipe.get(key)!r} in it and {value!r} in the spec"
+    names = ["max_seq_len", "max_context_len"]
+    names += [] if manifest.mode == "kv" else ["prefill_ar_len"]
+    names += ["lookahead"] if manifest.mode == "lookahead" else []
+    for name in names:
+        found, wanted = getattr(manifest, name), getattr(spec, name)
+        if found != wanted:
+            yield f"{name} is {found} in it and {wanted} in the spec"
+    for component, recipe in spec.recipe.as_dict().items():
+        made = manifest.components[component].recipe
+        for key in sorted({*made, *recipe}):
+            found, wanted = made.get(key), recipe.get(key)
+            if found != wanted:
+                yield f"{component}'s {key} is {found!r} in it and {wanted!r} in the spec"
     for name, case in spec.cases.items():
         prepared = manifest.cases.get(name)
         if prepared is None:

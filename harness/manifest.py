@@ -14,10 +14,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.cache import file_sha256, write_whole
 from harness.errors import BundleCorrupt
-from harness.vocabulary import COMPONENTS, Mode, Target
+from harness.vocabulary import COMPONENTS, Backend, Lookahead, Mode, Target
 
 MANIFEST_NAME = "manifest.json"
-MANIFEST_SCHEMA_VERSION = 1
+MANIFEST_SCHEMA_VERSION = 2
 TOKENIZER_NAME = "tokenizer.json"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -37,10 +37,14 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """One method of a PTE: delegate calls, and DRAM traffic per inference if it is known."""
+    """One method of a PTE: delegate calls, and DRAM traffic per inference if it is known.
+
+    `ar_len` is its width in tokens; None for a vision encoder.
+    """
 
     __pydantic_config__ = _STRICT
 
+    ar_len: int | None
     delegate_calls: int
     dram_read_bytes: int | None
     dram_write_bytes: int | None
@@ -48,11 +52,16 @@ class MethodFacts:
 
 @dataclass(frozen=True)
 class Component:
-    """One PTE. `sqnr_db` compares it on the simulator with the float module."""
+    """One PTE. `sqnr_db` compares it on the simulator with the float module.
+
+    `recipe` is `harness.spec.ComponentRecipe.as_dict()`.
+    """
 
     __pydantic_config__ = _STRICT
 
     file: str
+    backend: Backend
+    recipe: Mapping[str, Any]
     methods: Mapping[str, MethodFacts]
     sqnr_db: float | None
     compile_s: float | None
@@ -98,7 +107,11 @@ class CaseInputs:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says. Keys of `files` are relative POSIX paths."""
+    """What `manifest.json` says. Keys of `files` are relative POSIX paths.
+
+    `backend` is that of all components. Graphs are built for `max_context_len` positions, of
+    which one request may use `max_seq_len`. `lookahead` is set in bundles of that mode.
+    """
 
     __pydantic_config__ = _STRICT
 
@@ -108,14 +121,14 @@ class Manifest:
     checkpoint: Checkpoint
     soc: str
     htp_arch: int
-    backend: str
+    backend: Backend
     target: Target
     mode: Mode
     serves_modes: tuple[Mode, ...]
     max_seq_len: int
     max_context_len: int
     prefill_ar_len: int
-    recipe: Mapping[str, Any]
+    lookahead: Lookahead | None
     versions: Mapping[str, str | None]
     components: Mapping[str, Component]
     files: Mapping[str, FileEntry]
@@ -203,6 +216,10 @@ def _contradiction(manifest: Manifest) -> str | None:
         return f"components: {', '.join(missing)} missing"
     if manifest.mode not in manifest.serves_modes:
         return f"serves_modes: {manifest.mode!r}, the bundle's own mode, is missing"
+    if manifest.max_seq_len > manifest.max_context_len:
+        return f"max_seq_len: {manifest.max_seq_len} is above max_context_len"
+    if (manifest.lookahead is None) == (manifest.mode == "lookahead"):
+        return "lookahead: set in another mode, or missing in this one"
     for name, entry in manifest.files.items():
         if not is_inside_name(name):
             return f"files: {name!r} is not a path inside the bundle"

@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-Mode = Literal["kv", "hybrid"]
+Mode = Literal["kv", "hybrid", "lookahead"]
 Target = Literal["silicon", "simulator"]
+Backend = Literal["qnn", "xnnpack"]
+Quantization = Literal["fp16", "8a8w", "16a8w", "16a4w", "16a4w_block"]
+Observer = Literal["minmax", "moving_average", "histogram"]
+Encodings = Literal["shared", "separate"]
+PerformanceMode = Literal[
+    "default",
+    "sustained_high_performance",
+    "burst",
+    "high_performance",
+    "power_saver",
+    "low_power_saver",
+    "high_power_saver",
+    "low_balanced",
+    "balanced",
+]
+
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 COMPONENTS = ("vision_encoder", "tok_embedding", "text_decoder")
+
+
+@dataclass(frozen=True)
+class Lookahead:
+    """Parameters of lookahead decoding: tokens guessed ahead, n-gram length, guesses verified."""
+
+    window: int
+    ngram: int
+    gcap: int
+
+    @property
+    def ar_len(self) -> int:
+        """Width of the decode graph, as ExecuTorch's: next_pow2((window + gcap)(ngram - 1))."""
+        needed = (self.window + self.gcap) * (self.ngram - 1)
+        return 1 << (needed - 1).bit_length()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from harness.compile import BundleRequest, Stage, compile_bundle
 from harness.errors import InputError
 from harness.socs import find_soc
 from harness.spec import find_spec
+from harness.vocabulary import MODES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="the bundle's folder"
     )
-    parser.add_argument("--mode", choices=("kv", "hybrid"), help="default: the spec's last one")
+    parser.add_argument("--mode", choices=MODES, help="default: the spec's last one")
     parser.add_argument(
         "--target",
         choices=("silicon", "simulator"),

@@ -69,18 +69,20 @@ def build_component(job: Job, folder: Path, log: Path, tell: Tell) -> None:
     check_fully_delegated(job.part, methods, _method_names(job), calls=1)
     path = folder / pte_name(job)
     path.write_bytes(pte)
-    facts = _method_facts(methods, _dram_traffic(log))
+    facts = _method_facts(job, methods, _dram_traffic(log))
     sqnr_db = None
     if job.simulator:
         tell("measuring on the simulator")
         sqnr_db = measure_sqnr_db(path)
-    write_result(folder, Component(path.name, facts, sqnr_db, round(time.monotonic() - started, 1)))
+    compile_s = round(time.monotonic() - started, 1)
+    recipe = job.made_by.as_dict()
+    write_result(folder, Component(path.name, "qnn", recipe, facts, sqnr_db, compile_s))
 
 
 def pte_name(job: Job) -> str:
     """File name in ExecuTorch's contract."""
     if job.part == TEXT_DECODER:
-        return f"{'hybrid' if len(job.ar_lens) > 1 else 'kv'}_llama_qnn.pte"
+        return f"{job.mode}_llama_qnn.pte"
     return f"{job.part}_qnn.pte"
 
 
@@ -95,7 +97,7 @@ def _build_vision_encoder(
     encoder = build_vision_encoder(checkpoint)
     prompts = [prompt_of(checkpoint, c, encoder.image_tokens) for c in job.conversations]
     pictures = [(picture[None],) for prompt in prompts for picture in prompt.pixels]
-    quantizer = quantize.make_quantizer(job.soc, job.quantization)
+    quantizer = quantize.make_quantizer(job.soc, job.made_by.quantization)
     tell("exporting")
     prepared = quantize.prepare(encoder, encoder.example_inputs(), quantizer)
     tell("calibrating")
@@ -177,7 +179,7 @@ def _prepare_widths(job: Job, module: Any) -> dict[int, Any]:
         ar_len: quantize.prepare(
             module,
             module.example_inputs(ar_len),
-            quantize.make_quantizer(job.soc, job.quantization),
+            quantize.make_quantizer(job.soc, job.made_by.quantization),
         )
         for ar_len in widths
     }
@@ -246,12 +248,14 @@ def _dram_traffic(log: Path) -> list[DramTraffic]:
 
 
 def _method_facts(
-    methods: Mapping[str, MethodContents], traffic: list[DramTraffic]
+    job: Job, methods: Mapping[str, MethodContents], traffic: list[DramTraffic]
 ) -> dict[str, MethodFacts]:
     """Facts per method; traffic only if the compiler reported one block per graph."""
+    widths = dict(zip(METHOD_NAMES.get(job.part, ()), job.ar_lens, strict=False))
     known = traffic if len(traffic) == len(methods) else [None] * len(methods)
     return {
         method.name: MethodFacts(
+            ar_len=widths.get(method.name),
             delegate_calls=method.delegate_calls,
             dram_read_bytes=None if block is None else block.read_bytes,
             dram_write_bytes=None if block is None else block.write_bytes,

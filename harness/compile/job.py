@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from harness.cache import file_sha256
+from harness.spec import ComponentRecipe
 
 JOB_NAME = "job.json"
 RESULT_NAME = "result.json"
@@ -43,7 +44,8 @@ class Job:
     """One component of one bundle, or the preparation of its cases.
 
     `ar_lens` are the widths of the graphs to lower, `calibration_ar_len` that of the graph
-    which is calibrated and gives them its encodings, lowered itself or not.
+    which is calibrated and gives them its encodings, lowered itself or not. `recipe` is that
+    of the component, None for the preparation; `mode` names the decoder's file.
     """
 
     part: str
@@ -54,10 +56,17 @@ class Job:
     max_seq_len: int
     conversations: tuple[Conversation, ...]
     soc: str = ""
-    quantization: str = ""
+    recipe: ComponentRecipe | None = None
+    mode: str = ""
     ar_lens: tuple[int, ...] = ()
     calibration_ar_len: int = 0
     simulator: bool = False
+
+    @property
+    def made_by(self) -> ComponentRecipe:
+        """The recipe of a component's job."""
+        assert self.recipe is not None, f"{self.part} is made without a recipe"
+        return self.recipe
 
     def key(self, stack: dict[str, str | None]) -> str:
         """Hash of everything that influences the result: never of where files lie."""

@@ -14,6 +14,8 @@ from harness.spec import CheckpointRef, ImageSource, Spec
 from harness.vocabulary import COMPONENTS, Mode, Target
 
 _CALIBRATION_REPLY_TOKENS = 64
+WITH_WIDTHS = ("tok_embedding", "text_decoder")
+"""The components that have one graph per number of tokens."""
 _WEIGHT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 
@@ -50,24 +52,33 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
 
     def job(part: str) -> Job:
         component = part != PREPARE
-        hybrid = request.mode == "hybrid" and part != "vision_encoder"
-        widths = (1, spec.prefill_ar_len) if hybrid else (1,)
+        widths = graph_widths(spec, request.mode) if part in WITH_WIDTHS else (1,)
         return Job(
             part=part,
             family=spec.family,
             checkpoint=str(checkpoint_dir),
             checkpoint_sha256=checkpoint_sha256,
-            context_length=spec.max_seq_len,
+            context_length=spec.max_context_len,
             max_seq_len=spec.max_seq_len,
             conversations=calibration if component else cases,
             soc=request.soc.id if component else "",
-            quantization=spec.recipe.quantization if component else "",
+            recipe=spec.recipe.of(part) if component else None,
+            mode=request.mode if part in WITH_WIDTHS else "",
             ar_lens=widths if component else (),
             calibration_ar_len=spec.prefill_ar_len,
             simulator=component and request.target == "simulator",
         )
 
     return {part: job(part) for part in (*COMPONENTS, PREPARE)}
+
+
+def graph_widths(spec: Spec, mode: Mode) -> tuple[int, ...]:
+    """Tokens a call of the decode graph takes, then of the prefill graph if there is one."""
+    if mode == "kv":
+        return (1,)
+    if mode == "lookahead" and spec.lookahead is not None:
+        return (spec.lookahead.ar_len, spec.prefill_ar_len)
+    return (1, spec.prefill_ar_len)
 
 
 def find_checkpoint(ref: CheckpointRef) -> Path:

@@ -10,9 +10,8 @@ import pytest
 
 from harness.errors import InputError
 from harness.socs import find_soc
-from harness.vocabulary import Mode, Target
+from harness.vocabulary import MODES, Mode, Target
 
-MODES: tuple[Mode, ...] = ("kv", "hybrid")
 TARGETS: tuple[Target, ...] = ("silicon", "simulator")
 VIRTUAL = "virtual"
 

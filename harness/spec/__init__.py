@@ -16,16 +16,17 @@ from harness.spec.model import (
     Conditions,
     Expectation,
     Floor,
-    Recipe,
     Spec,
     SpecPlace,
 )
+from harness.spec.recipe import ComponentRecipe, Recipe
 
 __all__ = [
     "CalibrationSample",
     "Case",
     "Ceiling",
     "CheckpointRef",
+    "ComponentRecipe",
     "Conditions",
     "Expectation",
     "Floor",

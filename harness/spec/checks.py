@@ -14,6 +14,7 @@ from typing import Any
 from harness.socs import load_socs
 from harness.spec.document import FloorSection, list_images
 from harness.spec.images import package_file, picture_sha256
+from harness.spec.recipe_checks import check_lookahead, check_recipe
 from harness.spec.typecheck import known_names
 from harness.spec.yaml_source import YamlPath, YamlSource
 from harness.vocabulary import COMPONENTS, METRIC_KINDS
@@ -39,9 +40,11 @@ def check_rules(source: YamlSource) -> None:
         _check_markers,
         _check_checkpoint,
         _check_lengths,
+        check_recipe,
         _check_modes,
         _check_images,
         _check_expectations,
+        _check_calibration,
         _check_leakage,
         _check_floors,
         _check_ceilings,
@@ -83,11 +86,17 @@ def _check_lengths(source: YamlSource) -> None:
     longest = source.data.get("max_seq_len")
     if not _is_count(longest):
         return
+    name, context = "max_context_len", source.data.get("max_context_len")
+    if _is_count(context) and context < longest:
+        source.report((name,), f"{context} is out of range", f"at least max_seq_len, {longest}")
+    if not _is_count(context):
+        name, context = "max_seq_len", longest
     prefill = source.data.get("prefill_ar_len")
-    if _is_count(prefill) and prefill >= longest:
+    if _is_count(prefill) and prefill >= context:
         source.report(
-            ("prefill_ar_len",), f"{prefill} is out of range", f"less than max_seq_len, {longest}"
+            ("prefill_ar_len",), f"{prefill} is out of range", f"less than {name}, {context}"
         )
+    check_lookahead(source, context)
     for path, case in _cases(source):
         tokens = case.get("max_new_tokens")
         if _is_count(tokens) and tokens >= longest:
@@ -152,6 +161,14 @@ def _check_expectations(source: YamlSource) -> None:
                     source.report(word_path, f"{word!r} is in all_of as well")
 
 
+def _check_calibration(source: YamlSource) -> None:
+    name, sets = source.data.get("calibration"), source.data.get("calibration_sets")
+    known = list(sets) if isinstance(sets, dict) else []
+    if isinstance(name, str) and name not in known:
+        expected = known_names(known, name) if known else "a list, or a name of calibration_sets"
+        source.report(("calibration",), f"there is no calibration set {name!r}", expected)
+
+
 def _check_leakage(source: YamlSource) -> None:
     """A picture that was calibrated with proves nothing as a case."""
     used: dict[str, YamlPath] = {}
@@ -159,7 +176,7 @@ def _check_leakage(source: YamlSource) -> None:
         sha256 = image_sha256(source.file, image)
         if sha256 is None:
             continue
-        if path[0] == "calibration":
+        if path[0] in ("calibration", "calibration_sets"):
             used.setdefault(sha256, path)
         elif sha256 in used:
             line = source.place_of(used[sha256]).line
@@ -230,12 +247,22 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _sections(source: YamlSource, key: str) -> Iterator[tuple[YamlPath, dict[str, Any]]]:
+def _sections(source: YamlSource, *path: str) -> Iterator[tuple[YamlPath, dict[str, Any]]]:
     """The mappings of a list."""
-    entries = source.data.get(key)
+    entries = source.data
+    for key in path:
+        entries = entries.get(key)
     for index, entry in enumerate(entries if isinstance(entries, tuple) else ()):
         if isinstance(entry, dict):
-            yield (key, index), entry
+            yield (*path, index), entry
+
+
+def _calibration(source: YamlSource) -> Iterator[tuple[YamlPath, dict[str, Any]]]:
+    """The samples to calibrate with, those of unused sets too: any set may be chosen."""
+    yield from _sections(source, "calibration")
+    sets = source.data.get("calibration_sets")
+    for name in sets if isinstance(sets, dict) else ():
+        yield from _sections(source, "calibration_sets", name)
 
 
 def _cases(source: YamlSource) -> Iterator[tuple[YamlPath, dict[str, Any]]]:
@@ -246,8 +273,8 @@ def _cases(source: YamlSource) -> Iterator[tuple[YamlPath, dict[str, Any]]]:
 
 
 def _images(source: YamlSource) -> Iterator[tuple[YamlPath, dict[str, Any]]]:
-    """All pictures, those of the calibration first."""
-    for path, section in [*_sections(source, "calibration"), *_cases(source)]:
+    """All pictures, those to calibrate with first."""
+    for path, section in [*_calibration(source), *_cases(source)]:
         value = section.get("image")
         is_list = isinstance(value, tuple)
         for index, image in enumerate(list_images(value)):

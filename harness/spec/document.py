@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterable
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+)
 
-from harness.vocabulary import Mode, Target
+from harness.vocabulary import Encodings, Mode, Observer, PerformanceMode, Quantization, Target
 
 _T = TypeVar("_T")
 
@@ -41,14 +50,52 @@ class CheckpointSection(Section):
     revision: Text | None = None
 
 
+class ExceptionSection(Section):
+    """Layers that are quantised otherwise; `layers` is a regular expression."""
+
+    layers: Text
+    quantization: Quantization
+    block_size: Count | None = None
+
+
+class ComponentRecipeSection(Section):
+    """How one component is quantised."""
+
+    quantization: Quantization | None = None
+    observer: Observer | None = None
+    block_size: Count | None = None
+    exceptions: tuple[ExceptionSection, ...] | None = None
+
+
+class DecoderRecipeSection(ComponentRecipeSection):
+    """What only the decoder has: a cache, several graphs, many layers."""
+
+    kv_cache_bits: Literal[8, 16, 32] | None = None
+    encodings: Encodings | None = None
+    num_shards: Count | None = None
+
+
 class RecipeSection(Section):
-    """Quantisation by ExecuTorch's names: activation bits, "a", weight bits, "w".
+    """Keys for all three components, and per component what differs."""
 
-    What stands here is what the compiler makes today; the lists grow with it.
-    """
+    vision_encoder: ComponentRecipeSection | None = None
+    tok_embedding: ComponentRecipeSection | None = None
+    text_decoder: DecoderRecipeSection | None = None
+    quantization: Quantization | None = None
+    observer: Observer | None = None
+    block_size: Count | None = None
+    kv_cache_bits: Literal[8, 16, 32] | None = None
+    encodings: Encodings | None = None
+    num_shards: Count | None = None
+    performance_mode: PerformanceMode | None = None
 
-    quantization: Literal["16a8w"]
-    kv_cache_bits: Literal[16]
+
+class LookaheadSection(Section):
+    """Lookahead decoding: tokens guessed ahead, length of the n-grams, guesses verified."""
+
+    window: Count
+    ngram: Annotated[int, Field(gt=1)]
+    gcap: Count
 
 
 class ImageSection(Section):
@@ -78,6 +125,16 @@ class CalibrationSection(Section):
 
     image: Images
     prompt: Text
+
+
+def _calibration_form(value: Any) -> str:
+    return "name" if isinstance(value, str) else "list"
+
+
+Calibration = Annotated[
+    Annotated[Identifier, Tag("name")] | Annotated[Filled[CalibrationSection], Tag("list")],
+    Discriminator(_calibration_form),
+]
 
 
 class ExpectSection(Section):
@@ -134,9 +191,12 @@ class Document(Section):
     checkpoint: CheckpointSection
     recipe: RecipeSection
     max_seq_len: SequenceLength
+    max_context_len: SequenceLength | None = None
     prefill_ar_len: Count
+    lookahead: LookaheadSection | None = None
     modes: Filled[Mode]
-    calibration: Filled[CalibrationSection]
+    calibration_sets: dict[Identifier, Filled[CalibrationSection]] = Field(default_factory=dict)
+    calibration: Calibration
     cases: Annotated[dict[Identifier, CaseSection], Field(min_length=1)]
     floors: tuple[FloorSection, ...] = ()
     ceilings: tuple[CeilingSection, ...] = ()
@@ -159,8 +219,16 @@ def _annotation_below(kind: Any, part: str | int) -> Any:
     else:
         inner = [arg for arg in typing.get_args(kind) if arg is not Ellipsis]
         annotation = inner[-1] if inner else None
+    return _bare(annotation)
+
+
+def _bare(annotation: Any) -> Any:
+    """Without Annotated and without None as an alternative."""
     if typing.get_origin(annotation) is Annotated:
-        return typing.get_args(annotation)[0]
+        return _bare(typing.get_args(annotation)[0])
+    kinds = [kind for kind in typing.get_args(annotation) if kind is not NoneType]
+    if typing.get_origin(annotation) is UnionType and len(kinds) == 1:
+        return _bare(kinds[0])
     return annotation
 
 

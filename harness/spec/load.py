@@ -15,6 +15,8 @@ from harness.spec.document import (
     Document,
     FloorSection,
     ImageSection,
+    LookaheadSection,
+    RecipeSection,
 )
 from harness.spec.images import ImageSource
 from harness.spec.inherit import read_source
@@ -26,13 +28,13 @@ from harness.spec.model import (
     Conditions,
     Expectation,
     Floor,
-    Recipe,
     Spec,
     SpecPlace,
 )
+from harness.spec.recipe import Recipe, build_component_recipe, merge_values
 from harness.spec.typecheck import check_types
 from harness.spec.yaml_source import YamlPath, YamlSource
-from harness.vocabulary import COMPONENTS
+from harness.vocabulary import COMPONENTS, Lookahead
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -136,14 +138,13 @@ def _build(source: YamlSource, document: Document) -> Spec:
             checkpoint.hub,
             checkpoint.revision,
         ),
-        recipe=Recipe(document.recipe.quantization, document.recipe.kv_cache_bits),
+        recipe=_build_recipe(source, document.recipe),
         max_seq_len=document.max_seq_len,
+        max_context_len=document.max_context_len or document.max_seq_len,
         prefill_ar_len=document.prefill_ar_len,
+        lookahead=_build_lookahead(document.lookahead),
         modes=document.modes,
-        calibration=tuple(
-            CalibrationSample(_build_images(source, sample.image), sample.prompt)
-            for sample in document.calibration
-        ),
+        calibration=_build_calibration(source, document),
         cases={name: _build_case(source, name, case) for name, case in document.cases.items()},
         floors=tuple(
             _build_floor(source, index, floor) for index, floor in enumerate(document.floors)
@@ -152,6 +153,26 @@ def _build(source: YamlSource, document: Document) -> Spec:
             _build_ceiling(source, index, ceiling)
             for index, ceiling in enumerate(document.ceilings)
         ),
+    )
+
+
+def _build_recipe(source: YamlSource, section: RecipeSection) -> Recipe:
+    values = section.model_dump()
+    components = {
+        name: build_component_recipe(merge_values(values, name), name) for name in COMPONENTS
+    }
+    return Recipe(components, source.place_of(("recipe",), key=True).line)
+
+
+def _build_lookahead(section: LookaheadSection | None) -> Lookahead | None:
+    return None if section is None else Lookahead(section.window, section.ngram, section.gcap)
+
+
+def _build_calibration(source: YamlSource, document: Document) -> tuple[CalibrationSample, ...]:
+    chosen = document.calibration
+    samples = document.calibration_sets[chosen] if isinstance(chosen, str) else chosen
+    return tuple(
+        CalibrationSample(_build_images(source, sample.image), sample.prompt) for sample in samples
     )
 
 

@@ -7,10 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.spec.images import ImageSource
-from harness.vocabulary import Mode, Target
+from harness.spec.recipe import Recipe
+from harness.vocabulary import Lookahead, Mode, Target
 
 DEFAULT_BACKEND = "qnn"
 
@@ -36,18 +36,6 @@ class CheckpointRef:
 
     def __str__(self) -> str:
         return str(self.path) if self.path is not None else f"{self.hub}@{self.revision}"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How it is quantised: scheme of the PTEs, and bits of the KV cache at their boundary."""
-
-    quantization: str
-    kv_cache_bits: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest and cache keys."""
-        return {"quantization": self.quantization, "kv_cache_bits": self.kv_cache_bits}
 
 
 @dataclass(frozen=True)
@@ -138,7 +126,11 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class Spec:
-    """One YAML file: a model, how to compile it, and what it must achieve."""
+    """One YAML file: a model, how to compile it, and what it must achieve.
+
+    `max_seq_len` bounds the positions of one request, prompt and reply; the graphs are built
+    for `max_context_len`, which is no less. `lookahead` is set where `modes` names it.
+    """
 
     path: Path
     model: str
@@ -146,7 +138,9 @@ class Spec:
     checkpoint: CheckpointRef
     recipe: Recipe
     max_seq_len: int
+    max_context_len: int
     prefill_ar_len: int
+    lookahead: Lookahead | None
     modes: tuple[Mode, ...]
     calibration: tuple[CalibrationSample, ...]
     cases: Mapping[str, Case]

@@ -166,12 +166,19 @@ def _manifest(
         mode=mode,  # type: ignore[arg-type]
         serves_modes=("kv", "hybrid") if mode == "hybrid" else ("kv",),
         max_seq_len=spec.max_seq_len,
-        max_context_len=spec.max_seq_len,
+        max_context_len=spec.max_context_len,
         prefill_ar_len=spec.prefill_ar_len,
-        recipe=spec.recipe.as_dict(),
+        lookahead=None,
         versions={"executorch": "1.5.1", "qnn": None},
         components={
-            name: Component(file, {"forward": MethodFacts(1, 10, None)}, 44.0, 1.5)
+            name: Component(
+                file,
+                "qnn",
+                spec.recipe.of(name).as_dict(),
+                {"forward": MethodFacts(None, 1, 10, None)},
+                44.0,
+                1.5,
+            )
             for name, file in ptes.items()
         },
         files=describe_files(folder),

@@ -110,10 +110,17 @@ def make_bundle(cache_dir: Path, spec: Spec) -> Callable[..., Path]:
             max_seq_len=128,
             max_context_len=128,
             prefill_ar_len=32,
-            recipe=spec.recipe.as_dict(),
+            lookahead=None,
             versions={"executorch": "1.5.1", "qnn": None},
             components={
-                name: Component(file, {"forward": MethodFacts(1, 10, None)}, 44.0, 1.5)
+                name: Component(
+                    file,
+                    "qnn",
+                    spec.recipe.of(name).as_dict(),
+                    {"forward": MethodFacts(None, 1, 10, None)},
+                    44.0,
+                    1.5,
+                )
                 for name, file in PTES.items()
             },
             files=describe_files(folder),

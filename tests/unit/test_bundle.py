@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,11 @@ def _rename_file(document: dict[str, Any], new: str) -> None:
 
 
 TAMPERINGS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "schema_of_the_future": (lambda m: m.update(schema_version=2), "schema_version is 2"),
+    "schema_of_the_future": (lambda m: m.update(schema_version=3), "schema_version is 3"),
     "key_missing": (lambda m: m.pop("soc"), "soc: Field required"),
     "key_unknown": (lambda m: m.update(colour="red"), "colour: Unexpected keyword"),
     "text_for_number": (lambda m: m.update(htp_arch="79"), "htp_arch: Input should be a valid int"),
-    "mode_unknown": (lambda m: m.update(mode="turbo"), "mode: Input should be 'kv' or 'hybrid'"),
+    "mode_unknown": (lambda m: m.update(mode="turbo"), "mode: Input should be 'kv', 'hybrid'"),
     "mode_not_served": (lambda m: m.update(serves_modes=["kv"]), "serves_modes: 'hybrid'"),
     "component_missing": (
         lambda m: m["components"].pop("tok_embedding"),
@@ -272,13 +273,13 @@ def test_check_bundle_spec_changed_since_is_stale(
     assert message in caught.value.problem
 
 
-def test_check_bundle_of_another_recipe_is_stale(
-    make_bundle: MakeBundle, tmp_path: Path, spec: Spec
-) -> None:
-    recipe = {"quantization": "16a4w", "kv_cache_bits": 16}
-    bundle = load_bundle(make_bundle(tmp_path / "bundle", recipe=recipe))
-    with pytest.raises(BundleStale, match="recipe quantization is '16a4w' in it and '16a8w'"):
-        check_bundle(bundle, spec, find_soc("SM8750"), "hybrid", "simulator")
+def test_check_bundle_of_another_recipe_is_stale(folder: Path, spec: Spec) -> None:
+    recipes = {**spec.recipe.components}
+    recipes["text_decoder"] = replace(recipes["text_decoder"], quantization="16a4w")
+    changed = replace(spec, recipe=replace(spec.recipe, components=recipes))
+    told = "text_decoder's quantization is '16a8w' in it and '16a4w' in the spec"
+    with pytest.raises(BundleStale, match=told):
+        check_bundle(load_bundle(folder), changed, find_soc("SM8750"), "hybrid", "simulator")
 
 
 def test_write_manifest_of_a_contradiction_is_refused(

@@ -16,11 +16,18 @@ from harness.spec.document import Document
 from harness.spec.yaml_source import parse_yaml
 
 WriteSpec = Callable[..., Path]
+RECIPE = {"quantization": "16a8w", "observer": "minmax", "performance_mode": "burst"}
 
 
 def test_load_spec_valid_file_gives_its_values(spec: Spec) -> None:
     assert (spec.model, spec.family, spec.modes) == ("tiny", "smolvlm", ("kv", "hybrid"))
-    assert spec.recipe.as_dict() == {"quantization": "16a8w", "kv_cache_bits": 16}
+    assert spec.recipe.of("vision_encoder").as_dict() == RECIPE
+    assert spec.recipe.of("text_decoder").as_dict() == {
+        **RECIPE,
+        "kv_cache_bits": 16,
+        "encodings": "shared",
+        "num_shards": 1,
+    }
     assert spec.cases["blue"].expect.all_of == ("blue",)
     assert spec.checkpoint.path == spec.path.parent / "checkpoint"
 
