@@ -133,6 +133,8 @@ def _manifest(
     """What is in `folder`."""
     spec, checkpoint = request.spec, request.spec.checkpoint
     name = checkpoint.hub if checkpoint.path is None else checkpoint.path.name
+    if checkpoint.seed is not None:
+        name = f"{name}, random weights of seed {checkpoint.seed}"
     return Manifest(
         harness_version=__version__,
         model=spec.model,

@@ -45,7 +45,8 @@ class Job:
 
     `ar_lens` are the widths of the graphs to lower, `calibration_ar_len` that of the graph
     which is calibrated and gives them its encodings, lowered itself or not. `recipe` is that
-    of the component, None for the preparation; `mode` names the decoder's file.
+    of the component, None for the preparation; `mode` names the decoder's file. With a
+    `random_seed` the checkpoint is a configuration, and its weights are drawn.
     """
 
     part: str
@@ -61,6 +62,7 @@ class Job:
     ar_lens: tuple[int, ...] = ()
     calibration_ar_len: int = 0
     simulator: bool = False
+    random_seed: int | None = None
 
     @property
     def made_by(self) -> ComponentRecipe:

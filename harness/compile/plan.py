@@ -40,7 +40,8 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
         CompileError: the checkpoint folder is unusable.
     """
     spec = request.spec
-    checkpoint_sha256 = checkpoint_hash(checkpoint_dir)
+    random = spec.checkpoint.seed is not None
+    checkpoint_sha256 = checkpoint_hash(checkpoint_dir, weights=not random)
     calibration = tuple(
         _conversation("", sample.images, sample.prompt, _CALIBRATION_REPLY_TOKENS)
         for sample in spec.calibration
@@ -67,6 +68,7 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
             ar_lens=widths if component else (),
             calibration_ar_len=spec.prefill_ar_len,
             simulator=component and request.target == "simulator",
+            random_seed=spec.checkpoint.seed,
         )
 
     return {part: job(part) for part in (*COMPONENTS, PREPARE)}
@@ -109,10 +111,14 @@ def find_checkpoint(ref: CheckpointRef) -> Path:
     return Path(folder)
 
 
-def checkpoint_hash(folder: Path) -> str:
-    """sha256 over names and contents of a checkpoint's files."""
+def checkpoint_hash(folder: Path, *, weights: bool = True) -> str:
+    """sha256 over names and contents of a checkpoint's files.
+
+    Raises:
+        CompileError: there are no weights, and `weights` asks for some.
+    """
     paths = sorted({path for pattern in _WEIGHT_FILES for path in folder.glob(pattern)})
-    if not any(path.suffix == ".safetensors" for path in paths):
+    if weights and not any(path.suffix == ".safetensors" for path in paths):
         raise CompileError(
             "reading the checkpoint", f"no *.safetensors in {folder}", expected="weights"
         )

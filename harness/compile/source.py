@@ -11,11 +11,14 @@ from models.checkpoint import Checkpoint, load_checkpoint
 from models.components import Components
 from models.generate import float_graphs, greedy_reply
 from models.prompt import Prompt, build_prompt
+from models.random_checkpoint import random_checkpoint
 from models.registry import find_family
 
 
 def load(job: Job) -> Checkpoint:
     """The job's checkpoint."""
+    if job.random_seed is not None:
+        return random_checkpoint(find_family(job.family), Path(job.checkpoint), job.random_seed)
     return load_checkpoint(find_family(job.family), job.checkpoint)
 
 

@@ -71,15 +71,23 @@ def _check_checkpoint(source: YamlSource) -> None:
         return
     here = ("checkpoint",)
     path, hub, revision = (checkpoint.get(key) for key in ("path", "hub", "revision"))
-    if (path is None) == (hub is None):
-        source.report(here, "it must be one of path and hub", "path: FOLDER, or hub: ID")
+    random = checkpoint.get("random")
+    if sum(kind is not None for kind in (path, hub, random)) != 1:
+        source.report(
+            here,
+            "it must be one of path, hub and random",
+            "path: FOLDER, or hub: ID, or random: FOLDER",
+        )
     elif hub is not None and revision is None:
         # A hub id alone means whatever lies there on the day.
         source.report(here, "the key 'revision' is missing", "a commit, tag or branch")
-    elif path is not None and revision is not None:
+    elif hub is None and revision is not None:
         source.report((*here, "revision"), "a folder has no revision", key=True)
-    if isinstance(path, str) and not _resolved(source, path).is_dir():
-        source.report((*here, "path"), f"there is no folder {_resolved(source, path)}")
+    if random is None and "seed" in checkpoint:
+        source.report((*here, "seed"), "only random weights have a seed", key=True)
+    for key, folder in (("path", path), ("random", random)):
+        if isinstance(folder, str) and not _resolved(source, folder).is_dir():
+            source.report((*here, key), f"there is no folder {_resolved(source, folder)}")
 
 
 def _check_lengths(source: YamlSource) -> None:

@@ -43,11 +43,16 @@ class Section(BaseModel):
 
 
 class CheckpointSection(Section):
-    """Either `path` (a folder, relative to the spec) or `hub` with `revision`."""
+    """`path` (a folder, relative to the spec), or `hub` with `revision`, or `random`.
+
+    `random` is a folder with a `config.json`: that model with weights drawn from `seed`.
+    """
 
     path: Text | None = None
     hub: Text | None = None
     revision: Text | None = None
+    random: Text | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class ExceptionSection(Section):

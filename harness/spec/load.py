@@ -11,6 +11,7 @@ from harness.spec.checks import SIZE_SUFFIX, check_rules, image_sha256, rate_soc
 from harness.spec.document import (
     CaseSection,
     CeilingSection,
+    CheckpointSection,
     ConditionsSection,
     Document,
     FloorSection,
@@ -127,17 +128,12 @@ def _in_file_order(problems: list[SpecProblem]) -> list[SpecProblem]:
 
 
 def _build(source: YamlSource, document: Document) -> Spec:
-    checkpoint = document.checkpoint
     folder = source.file.parent
     return Spec(
         path=source.file,
         model=document.model,
         family=document.family,
-        checkpoint=CheckpointRef(
-            None if checkpoint.path is None else (folder / checkpoint.path).resolve(),
-            checkpoint.hub,
-            checkpoint.revision,
-        ),
+        checkpoint=_build_checkpoint(folder, document.checkpoint),
         recipe=_build_recipe(source, document.recipe),
         max_seq_len=document.max_seq_len,
         max_context_len=document.max_context_len or document.max_seq_len,
@@ -173,6 +169,16 @@ def _build_calibration(source: YamlSource, document: Document) -> tuple[Calibrat
     samples = document.calibration_sets[chosen] if isinstance(chosen, str) else chosen
     return tuple(
         CalibrationSample(_build_images(source, sample.image), sample.prompt) for sample in samples
+    )
+
+
+def _build_checkpoint(folder: Path, section: CheckpointSection) -> CheckpointRef:
+    path = section.path if section.random is None else section.random
+    return CheckpointRef(
+        None if path is None else (folder / path).resolve(),
+        section.hub,
+        section.revision,
+        seed=None if section.random is None else section.seed,
     )
 
 

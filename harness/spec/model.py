@@ -28,13 +28,19 @@ class SpecPlace:
 
 @dataclass(frozen=True)
 class CheckpointRef:
-    """The weights: a local folder, or a Hugging Face hub id with its revision."""
+    """The weights: a local folder, a Hugging Face hub id with its revision, or drawn.
+
+    With a `seed`, `path` holds a configuration and the weights are random.
+    """
 
     path: Path | None
     hub: str | None
     revision: str | None
+    seed: int | None = None
 
     def __str__(self) -> str:
+        if self.seed is not None:
+            return f"random weights (seed {self.seed}) of {self.path}"
         return str(self.path) if self.path is not None else f"{self.hub}@{self.revision}"
 
 

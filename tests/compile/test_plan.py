@@ -120,3 +120,21 @@ def test_missing_picture_is_an_input_error(
     request = replace(request_hybrid, spec=replace(request_hybrid.spec, cases=cases))
     with pytest.raises(InputError, match=r"gone\.png"):
         plan_jobs(request, checkpoint_dir)
+
+
+def test_checkpoint_hash_of_a_configuration_needs_no_weights(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert len(checkpoint_hash(tmp_path, weights=False)) == 64
+    with pytest.raises(CompileError, match="safetensors"):
+        checkpoint_hash(tmp_path)
+
+
+def test_random_weights_of_another_seed_are_another_job(
+    request_hybrid: BundleRequest, checkpoint_dir: Path
+) -> None:
+    def with_seed(seed: int) -> BundleRequest:
+        checkpoint = replace(request_hybrid.spec.checkpoint, seed=seed)
+        return replace(request_hybrid, spec=replace(request_hybrid.spec, checkpoint=checkpoint))
+
+    first, second = (keys(with_seed(seed), checkpoint_dir) for seed in (0, 1))
+    assert not set(first.values()) & set(second.values())

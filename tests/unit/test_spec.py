@@ -32,6 +32,17 @@ def test_load_spec_valid_file_gives_its_values(spec: Spec) -> None:
     assert spec.checkpoint.path == spec.path.parent / "checkpoint"
 
 
+def test_load_spec_random_checkpoint_has_folder_and_seed(write_spec: WriteSpec) -> None:
+    loaded = load_spec(write_spec(("path: checkpoint", "random: checkpoint, seed: 3")))
+    assert loaded.checkpoint.path == loaded.path.parent / "checkpoint"
+    assert (loaded.checkpoint.seed, loaded.checkpoint.hub) == (3, None)
+
+
+def test_load_spec_seed_of_real_weights_is_a_mistake(write_spec: WriteSpec) -> None:
+    with pytest.raises(SpecError, match="only random weights have a seed"):
+        load_spec(write_spec(("path: checkpoint", "path: checkpoint, seed: 3")))
+
+
 def test_load_spec_picture_by_path_gets_the_sha256_of_its_file(spec: Spec) -> None:
     assert spec.cases["blue"].images[0].sha256 == hashlib.sha256(b"another picture").hexdigest()
 

@@ -1,0 +1,86 @@
+"""A checkpoint of a real configuration with seeded random weights.
+
+For what depends on shapes only: compile times, memory, sizes, speed. Its replies mean
+nothing, and are the same on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig
+from transformers.initialization import no_init_weights
+
+from models.checkpoint import Checkpoint, assemble_checkpoint
+from models.errors import ModelError
+from models.family import Family
+from models.stand_in import stand_in_image_processor, stand_in_of, stand_in_tokenizer
+
+_WEIGHT_STD = 0.02
+"""Standard deviation of a weight; transformers' default `initializer_range`."""
+
+
+def random_checkpoint(family: Family, config_dir: Path, seed: int) -> Checkpoint:
+    """The stock model of `config_dir/config.json`, float32, each weight from its own seed.
+
+    A tokenizer and picture settings are taken from the same folder; where it has none, a
+    stand-in with the right ids is used (`models.stand_in`).
+
+    Raises:
+        ModelError: the configuration is of another family.
+    """
+    config = AutoConfig.from_pretrained(config_dir)
+    if config.model_type not in family.model_classes:
+        types = ", ".join(family.model_classes)
+        raise ModelError(
+            f"{config_dir} is a {config.model_type!r} model", f"{family.name}: {types}"
+        )
+    with no_init_weights():
+        model = family.model_classes[config.model_type](config)
+    model.tie_weights()
+    fill(model, seed)
+    if (config_dir / "tokenizer_config.json").is_file():
+        return assemble_checkpoint(family, str(config_dir), None, model.eval())
+    return _with_stand_ins(family, config_dir, model.eval())
+
+
+@torch.no_grad()
+def fill(module: nn.Module, seed: int) -> None:
+    """Seeded values: norms' weights are one, biases zero, all else normal.
+
+    A parameter's values depend on the seed and its name only, not on the other parameters.
+    """
+    norms = {
+        f"{name}.weight" for name, part in module.named_modules() if "Norm" in type(part).__name__
+    }
+    for name, parameter in module.named_parameters():
+        if name in norms:
+            parameter.fill_(1.0)
+        elif name.endswith("bias"):
+            parameter.zero_()
+        else:
+            digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+            generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+            parameter.normal_(0.0, _WEIGHT_STD, generator=generator)
+
+
+def _with_stand_ins(family: Family, config_dir: Path, model: Any) -> Checkpoint:
+    stand_in = stand_in_of(family.name)
+    tokenizer = stand_in_tokenizer(stand_in, int(model.config.image_token_id))
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return Checkpoint(
+        family=family,
+        source=str(config_dir),
+        revision=None,
+        config=model.config,
+        model=model,
+        tokenizer=tokenizer,
+        image_processor=stand_in_image_processor(
+            stand_in, family.image_processor_class, model.config.vision_config.image_size
+        ),
+        chat_template=stand_in.chat_template,
+    )
