@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from models.checkpoint import Checkpoint
 from models.components import Components
 from models.decoder import DecoderConfig, attention_mask
 from models.errors import ModelError
@@ -122,17 +123,42 @@ class Reply:
     stop_reason: str = "max_new_tokens"  # or stop_token, context_full
 
 
-@torch.no_grad()
 def greedy_reply(
     graphs: Graphs, prompt: Prompt, max_new_tokens: int, stop_ids: Sequence[int]
 ) -> Reply:
-    """Encode pictures, prefill in chunks of the prefill AR length, decode one by one.
+    """The reply of a conversation of one turn; see `greedy_replies`."""
+    return greedy_replies(graphs, [prompt], max_new_tokens, stop_ids)[0]
+
+
+@torch.no_grad()
+def greedy_replies(
+    graphs: Graphs, prompts: Sequence[Prompt], max_new_tokens: int, stop_ids: Sequence[int]
+) -> list[Reply]:
+    """A reply to each turn of one conversation.
+
+    Encode pictures, prefill in chunks of the prefill AR length, decode one by one. Before a
+    later turn the stop token that ended the reply enters the cache; a reply that ended without
+    one is closed with the first of `stop_ids`.
+
+    Args:
+        max_new_tokens: per turn.
 
     Raises:
-        ModelError: the prompt does not fit the context, or its image tokens do not match
-            its pictures.
+        ModelError: a prompt does not fit into what is left of the context, or its image tokens
+            do not match its pictures.
     """
     cache = KvCache(graphs.config)
+    replies: list[Reply] = []
+    for prompt in prompts:
+        if replies:
+            _close(graphs, replies[-1], cache, stop_ids)
+        replies.append(_reply_to(graphs, prompt, cache, max_new_tokens, stop_ids))
+    return replies
+
+
+def _reply_to(
+    graphs: Graphs, prompt: Prompt, cache: KvCache, max_new_tokens: int, stop_ids: Sequence[int]
+) -> Reply:
     logits = prefill(graphs, prompt, cache)[-1]
     reply = Reply()
     while len(reply.token_ids) < max_new_tokens:
@@ -150,15 +176,26 @@ def greedy_reply(
     return reply
 
 
+def _close(graphs: Graphs, reply: Reply, cache: KvCache, stop_ids: Sequence[int]) -> None:
+    """Put into the cache what a reply still owes it: its last token, and a stop token."""
+    owed = reply.token_ids[-1:]
+    if reply.stop_reason != "stop_token":
+        owed = [*owed, stop_ids[0]]
+    if cache.n_past + len(owed) > graphs.config.context_length:
+        raise ModelError("a further turn", f"room in {graphs.config.context_length} positions")
+    for token in owed:
+        decode(graphs, embed(graphs, [token], 1), cache)
+
+
 def prefill(graphs: Graphs, prompt: Prompt, cache: KvCache) -> torch.Tensor:
-    """Logits (prompt length, vocab) of a whole prompt; the cache is filled with it.
+    """Logits (prompt length, vocab) of a whole prompt; the cache is extended by it.
 
     Raises:
-        ModelError: as `greedy_reply`.
+        ModelError: as `greedy_replies`.
     """
-    length, context = len(prompt.token_ids), graphs.config.context_length
-    if not 1 <= length <= context:
-        raise ModelError(f"prompt of {length} tokens", f"1..{context}")
+    length, free = len(prompt.token_ids), graphs.config.context_length - cache.n_past
+    if not 1 <= length <= free:
+        raise ModelError(f"prompt of {length} tokens", f"1..{free}")
     features = [graphs.call(VISION_ENCODER, None, picture[None])[0] for picture in prompt.pixels]
     slots = [i for i, token in enumerate(prompt.token_ids) if token == graphs.image_token_id]
     merged = torch.cat(features) if features else torch.zeros(0, graphs.config.dim)
@@ -213,17 +250,24 @@ def _decode_singly(graphs: Graphs, hidden: torch.Tensor, cache: KvCache) -> torc
 
 @torch.no_grad()
 def greedy_hf(
-    model: Any, prompt: Prompt, max_new_tokens: int, stop_ids: Sequence[int]
+    checkpoint: Checkpoint, prompt: Prompt, max_new_tokens: int, stop_ids: Sequence[int]
 ) -> list[int]:
     """The same reply by the stock transformers model, the stop token included."""
     ids = torch.tensor([prompt.token_ids])
-    generated = model.generate(
+    generated = checkpoint.model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
-        pixel_values=prompt.pixels[None] if len(prompt.pixels) else None,
+        pixel_values=stock_pixels(checkpoint, prompt.pixels),
         max_new_tokens=max_new_tokens,
         do_sample=False,
         eos_token_id=list(stop_ids),
         pad_token_id=next(iter(stop_ids), 0),
     )
     return [int(token) for token in generated[0, ids.shape[1] :]]
+
+
+def stock_pixels(checkpoint: Checkpoint, pixels: torch.Tensor) -> torch.Tensor | None:
+    """Tiles (n_tiles, 3, H, W) as the stock model takes them; None for none."""
+    if not len(pixels):
+        return None
+    return pixels[None] if checkpoint.family.nested_pictures else pixels

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from models import smolvlm
+from models import internvl, smolvlm
 from models.errors import ModelError
 from models.family import Family
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (smolvlm.FAMILY,)}
+FAMILIES: dict[str, Family] = {family.name: family for family in (smolvlm.FAMILY, internvl.FAMILY)}
 
 
 def find_family(name: str) -> Family:

@@ -15,8 +15,8 @@ from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImag
 from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
 from models.errors import ModelError
-from models.family import Family
-from models.vision import VitConfig, VitLayer
+from models.family import Family, TileLayout
+from models.vision import VitConfig, VitLayer, pixel_shuffle
 
 
 class SmolVlmVisionEncoder(nn.Module):
@@ -45,17 +45,8 @@ class SmolVlmVisionEncoder(nn.Module):
         x = self.patches(pixels).flatten(2).transpose(1, 2) + self.positions  # (1, N, dim)
         for layer in self.layers:
             x = layer(x)
-        return self.projection(self._shuffle(self.norm(x)))
-
-    def _shuffle(self, x: torch.Tensor) -> torch.Tensor:
-        """Stack each scale_factor x scale_factor block of patches into one channel vector.
-
-        In steps of at most four dimensions, the most that the backend lays out well.
-        """
-        side, factor, dim = self.config.patches_per_side, self.scale_factor, self.config.dim
-        x = x.view(1, side, side // factor, dim * factor).transpose(1, 2)
-        x = x.reshape(1, side // factor, side // factor, dim * factor**2).transpose(1, 2)
-        return x.reshape(1, self.image_tokens, dim * factor**2)
+        x = pixel_shuffle(self.norm(x), self.config.patches_per_side, self.scale_factor)
+        return self.projection(x)
 
     def example_inputs(self) -> tuple[torch.Tensor]:
         """Inputs of the shapes to export with; a grey picture."""
@@ -144,11 +135,17 @@ def full_image_positions(embeddings: Any) -> torch.Tensor:
     return rows[0].clone()
 
 
-def image_prompt(tokenizer: Any, image_tokens: int) -> str:
-    """What stands in the prompt for one picture that was not split."""
+def tile_layouts(features: Any) -> list[TileLayout]:
+    """The grid each picture was split into, besides the whole picture as last tile."""
+    grids = zip(features["rows"][0], features["cols"][0], strict=True)
+    return [TileLayout(rows * cols + 1, rows, cols) for rows, cols in grids]
+
+
+def image_prompt(tokenizer: Any, image_tokens: int, layout: TileLayout) -> str:
+    """What stands in the prompt for one picture."""
     return get_image_prompt_string(
-        0,
-        0,
+        layout.rows,
+        layout.cols,
         image_tokens,
         fake_token_around_image=getattr(tokenizer, "fake_image_token", "<fake_token_around_image>"),
         image_token=image_token(tokenizer),
@@ -168,7 +165,10 @@ FAMILY = Family(
         "idefics3": Idefics3ForConditionalGeneration,
     },
     image_processor_class=SmolVLMImageProcessorPil,
-    image_processor_options={"do_image_splitting": False},
+    image_processor_options={"return_row_col_info": True},
+    splitting_option="do_image_splitting",
+    tile_layouts=tile_layouts,
+    nested_pictures=True,
     build_vision_encoder=build_vision_encoder,
     text_model=lambda model: model.model.text_model,
     image_token=image_token,

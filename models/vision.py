@@ -14,6 +14,9 @@ from torch import nn
 
 from models.errors import ModelError
 
+QK_NORM_EPS = 1e-6
+"""What transformers' InternVL has by default and configurations do not change."""
+
 _GELU_APPROXIMATION = {"gelu_pytorch_tanh": "tanh", "gelu": "none"}
 
 
@@ -21,7 +24,8 @@ _GELU_APPROXIMATION = {"gelu_pytorch_tanh": "tanh", "gelu": "none"}
 class VitConfig:
     """Geometry of a ViT over square pictures of one size.
 
-    `activation` is transformers' name of it.
+    `activation` is transformers' name of it. `qk_norm` normalises queries and keys over all
+    heads together; `rms_norm` is the kind of the layers' own norms.
     """
 
     image_size: int  # pixels per side
@@ -33,6 +37,8 @@ class VitConfig:
     ffn_dim: int
     norm_eps: float
     activation: str
+    qk_norm: bool = False
+    rms_norm: bool = False
 
     def __post_init__(self) -> None:
         if self.activation not in _GELU_APPROXIMATION:
@@ -57,9 +63,14 @@ class VitAttention(nn.Module):
         self.k = nn.Linear(config.dim, config.dim)
         self.v = nn.Linear(config.dim, config.dim)
         self.o = nn.Linear(config.dim, config.dim)
+        norm = config.qk_norm
+        self.q_norm = nn.RMSNorm(config.dim, QK_NORM_EPS) if norm else nn.Identity()
+        self.k_norm = nn.RMSNorm(config.dim, QK_NORM_EPS) if norm else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        q, k, v = (self._heads(projection(x)) for projection in (self.q, self.k, self.v))
+        q = self._heads(self.q_norm(self.q(x)))
+        k = self._heads(self.k_norm(self.k(x)))
+        v = self._heads(self.v(x))
         weights = torch.softmax((q * self.scale) @ k.transpose(2, 3), dim=-1)  # (1, H, N, N)
         return self.o((weights @ v).transpose(1, 2).reshape(x.shape))
 
@@ -73,9 +84,10 @@ class VitLayer(nn.Module):
 
     def __init__(self, config: VitConfig) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(config.dim, config.norm_eps)
+        norm = nn.RMSNorm if config.rms_norm else nn.LayerNorm
+        self.attention_norm = norm(config.dim, config.norm_eps)
         self.attention = VitAttention(config)
-        self.ffn_norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.ffn_norm = norm(config.dim, config.norm_eps)
         self.up = nn.Linear(config.dim, config.ffn_dim)
         self.down = nn.Linear(config.ffn_dim, config.dim)
         self.gelu_approximation = _GELU_APPROXIMATION[config.activation]
@@ -84,3 +96,15 @@ class VitLayer(nn.Module):
         x = x + self.attention(self.attention_norm(x))
         hidden = F.gelu(self.up(self.ffn_norm(x)), approximate=self.gelu_approximation)
         return x + self.down(hidden)
+
+
+def pixel_shuffle(x: torch.Tensor, side: int, factor: int) -> torch.Tensor:
+    """Stack each factor x factor block of patches into one channel vector.
+
+    (1, side ** 2, dim) -> (1, (side / factor) ** 2, dim * factor ** 2), in steps of at most
+    four dimensions, the most that the backend lays out well.
+    """
+    dim, blocks = x.shape[-1], side // factor
+    x = x.view(1, side, blocks, dim * factor).transpose(1, 2)
+    x = x.reshape(1, blocks, blocks, dim * factor**2).transpose(1, 2)
+    return x.reshape(1, blocks**2, dim * factor**2)

@@ -9,18 +9,17 @@ alone, while picture and prefix are computed once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
-from transformers import GPT2Tokenizer
 
+from training.family import TinyFamily
 from training.hints import cells_of
 from training.pictures import TRAINING_SEEDS, Scene, draw_picture
 from training.questions import ask_several, every_sentence
-from training.tokenizer import IMAGE_TOKEN, prompt_text, reply_text
 
 IGNORED_LABEL = -100
 
@@ -44,7 +43,7 @@ class Batch(NamedTuple):
 class Layout:
     """How prompts are packed: `prefix_ids` once, then `slots` slots of `slot_width` tokens.
 
-    `turn_ids` stand between question and reply: the end of the user's turn, "Assistant:".
+    `turn_ids` stand between question and reply: the end of the user's turn, the assistant's cue.
     """
 
     prefix_ids: tuple[int, ...]
@@ -75,13 +74,14 @@ class PackedPictures(Dataset[Batch]):
     """Item `i` is batch `i`, of the `i`-th block of the training seeds, whoever draws it."""
 
     def __init__(
-        self, tokenizer: GPT2Tokenizer, image_tokens: int, batches: int, pictures: int, slots: int
+        self, family: TinyFamily, tokenizer: Any, batches: int, pictures: int, slots: int
     ) -> None:
+        self.family = family
         self.tokenizer = tokenizer
         self._batches = batches
         self._pictures = pictures
         self._encoded: dict[tuple[str, str], tuple[list[int], int]] = {}
-        self.layout = self._make_layout(image_tokens, slots)
+        self.layout = self._make_layout(slots)
 
     def __len__(self) -> int:
         return self._batches
@@ -115,18 +115,17 @@ class PackedPictures(Dataset[Batch]):
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text)["input_ids"])
 
-    def _make_layout(self, image_tokens: int, slots: int) -> Layout:
+    def _make_layout(self, slots: int) -> Layout:
         question = "What is in the picture?"
-        prompt = self._ids(prompt_text(self.tokenizer, question, image_tokens))
-        image_id = self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-        # The token behind the last <image> closes the picture.
-        prefix_length = len(prompt) - prompt[::-1].index(image_id) + 1
-        turn_ids = prompt[prefix_length + len(self._ids(question)) :]
+        before, after = self.family.prompt_text(self.tokenizer, question).split(question)
+        prefix_ids, turn_ids = self._ids(before), self._ids(after)
         sentences = every_sentence()
         asked = max(len(self._ids(text)) for text in sentences if text.endswith("?"))
-        reply = max(len(self._ids(reply_text(text))) for text in sentences if text.endswith("."))
+        reply = max(
+            len(self._ids(self.family.reply_text(text))) for text in sentences if text.endswith(".")
+        )
         return Layout(
-            prefix_ids=tuple(prompt[:prefix_length]),
+            prefix_ids=tuple(prefix_ids),
             turn_ids=tuple(turn_ids),
             slots=slots,
             slot_width=asked + len(turn_ids) + reply,
@@ -137,5 +136,5 @@ class PackedPictures(Dataset[Batch]):
         key = (question, answer)
         if key not in self._encoded:
             asked = [*self._ids(question), *self.layout.turn_ids]
-            self._encoded[key] = (asked + self._ids(reply_text(answer)), len(asked))
+            self._encoded[key] = (asked + self._ids(self.family.reply_text(answer)), len(asked))
         return self._encoded[key]

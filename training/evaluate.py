@@ -3,57 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoTokenizer, SmolVLMForConditionalGeneration, SmolVLMImageProcessorPil
 
+from training.checkpoint import Checkpoint
 from training.questions import Example
-from training.tokenizer import prompt_text
 
 MAX_NEW_TOKENS = 16
 _BATCH = 100
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A loaded checkpoint: stock model, tokenizer and image processor."""
-
-    model: Any
-    tokenizer: Any
-    image_processor: Any
-
-    @property
-    def image_tokens(self) -> int:
-        """Embeddings the vision encoder gives for one picture."""
-        config = self.model.config
-        side = config.vision_config.image_size // config.vision_config.patch_size
-        return int((side // config.scale_factor) ** 2)
-
-
-def load_checkpoint(checkpoint_dir: Path) -> Checkpoint:
-    """Load a SmolVLM checkpoint folder with `from_pretrained`, float32, evaluation mode."""
-    model = SmolVLMForConditionalGeneration.from_pretrained(checkpoint_dir, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint_dir)
-    image_processor = SmolVLMImageProcessorPil.from_pretrained(checkpoint_dir)
-    return Checkpoint(model.eval(), tokenizer, image_processor)
-
-
 def encode(checkpoint: Checkpoint, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
     """Model inputs of a batch, prompts padded on the left to one length."""
-    questions = [example.question for example in examples]
-    tokenizer = checkpoint.tokenizer
-    prompts = [prompt_text(tokenizer, text, checkpoint.image_tokens) for text in questions]
+    family, tokenizer = checkpoint.family, checkpoint.tokenizer
+    prompts = [family.prompt_text(tokenizer, example.question) for example in examples]
     tokens = tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt")
     images = [[example.image] for example in examples]
     pictures = checkpoint.image_processor(images, return_tensors="pt")
+    names = checkpoint.image_processor.model_input_names
     return {
         "input_ids": tokens["input_ids"],
         "attention_mask": tokens["attention_mask"],
-        "pixel_values": pictures["pixel_values"],
-        "pixel_attention_mask": pictures["pixel_attention_mask"],
+        **{name: pictures[name] for name in names},
     }
 
 

@@ -9,19 +9,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import GPT2Tokenizer, SmolVLMForConditionalGeneration
 
 from training.batches import IGNORED_LABEL, Batch, Layout, PackedPictures
-from training.checkpoint import IMAGE_TOKENS, build_config, build_image_processor, save_checkpoint
-from training.evaluate import Checkpoint, accuracy
+from training.checkpoint import Checkpoint, save_checkpoint
+from training.evaluate import accuracy
+from training.family import TinyFamily
 from training.hints import NAMED_COLUMNS, HintReader
 from training.muon import Muon
 from training.pictures import VALIDATION_SEEDS
 from training.questions import make_example
-from training.tokenizer import build_tokenizer
 
 Report = Callable[[str], None]
 
@@ -48,7 +48,8 @@ class Settings:
 class _Apprentice:
     """What is trained: the model, and the reader of its image tokens that is not kept."""
 
-    model: SmolVLMForConditionalGeneration
+    family: TinyFamily
+    model: Any
     hint_reader: HintReader
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
@@ -56,7 +57,7 @@ class _Apprentice:
         yield from self.hint_reader.parameters()
 
 
-def train(settings: Settings, out_dir: Path, report: Report) -> None:
+def train(family: TinyFamily, settings: Settings, out_dir: Path, report: Report) -> None:
     """Train from scratch and write the checkpoint to `out_dir`; progress goes to `report`.
 
     One thread computes and one process draws. The same settings on the same kind of CPU give the
@@ -67,22 +68,20 @@ def train(settings: Settings, out_dir: Path, report: Report) -> None:
     # little, and on a busy machine the two mostly wait for each other.
     torch.set_num_threads(1)
     _keep_freed_memory()
-    tokenizer = build_tokenizer()
-    model = SmolVLMForConditionalGeneration(build_config(tokenizer))
+    tokenizer = family.build_tokenizer()
+    model = family.model_class(family.build_config(tokenizer))
     word_ids = [[_word_id(tokenizer, name) for name in names] for names in NAMED_COLUMNS]
     hint_reader = HintReader(model.get_input_embeddings(), word_ids)
-    apprentice = _Apprentice(model, hint_reader)
-    data = PackedPictures(
-        tokenizer, IMAGE_TOKENS, settings.steps, settings.pictures, settings.questions
-    )
+    apprentice = _Apprentice(family, model, hint_reader)
+    data = PackedPictures(family, tokenizer, settings.steps, settings.pictures, settings.questions)
     count = sum(parameter.numel() for parameter in model.parameters())
     report(f"{count} parameters, {settings.steps} steps of {settings.pictures} pictures")
     _run_steps(settings, apprentice, data, report)
-    save_checkpoint(model, tokenizer, out_dir)
+    save_checkpoint(Checkpoint(family, model, tokenizer, family.build_image_processor()), out_dir)
     report(f"written to {out_dir}")
 
 
-def _word_id(tokenizer: GPT2Tokenizer, word: str) -> int:
+def _word_id(tokenizer: Any, word: str) -> int:
     (word_id,) = tokenizer(f" {word}")["input_ids"]
     return int(word_id)
 
@@ -121,11 +120,10 @@ def _run_steps(
             report(f"step {step:5d}  held-out accuracy {check():.3f}")
 
 
-def _accuracy_check(
-    settings: Settings, model: SmolVLMForConditionalGeneration, data: PackedPictures
-) -> Callable[[], float]:
+def _accuracy_check(settings: Settings, model: Any, data: PackedPictures) -> Callable[[], float]:
     examples = [make_example(seed) for seed in VALIDATION_SEEDS[: settings.checked_examples]]
-    checkpoint = Checkpoint(model, data.tokenizer, build_image_processor())
+    family = data.family
+    checkpoint = Checkpoint(family, model, data.tokenizer, family.build_image_processor())
 
     def check() -> float:
         model.eval()
@@ -140,7 +138,7 @@ def _optimizers(settings: Settings, apprentice: _Apprentice) -> list[torch.optim
     layers = {
         parameter
         for name, parameter in apprentice.model.named_parameters()
-        if (".layers." in name or "modality_projection" in name) and parameter.dim() == 2
+        if any(part in name for part in apprentice.family.matrix_names) and parameter.dim() == 2
     }
     matrices = [p for p in apprentice.parameters() if p in layers]
     tables = [p for p in apprentice.parameters() if p.dim() >= 2 and p not in layers]
@@ -174,8 +172,8 @@ def _losses(
     """Mean cross entropy of the reply tokens, and the hints' loss."""
     pictures = batch.pixels.shape[0]
     model = apprentice.model
-    seen = model.model.get_image_features(batch.pixels[:, None], return_dict=True)
-    hint_loss = apprentice.hint_reader.loss(torch.cat(seen.pooler_output), batch.cells)
+    seen, image_tokens = apprentice.family.see(model, batch.pixels)
+    hint_loss = apprentice.hint_reader.loss(image_tokens, batch.cells)
     logits = model(
         input_ids=batch.input_ids,
         attention_mask=layout.attention_mask().expand(pictures, -1, -1, -1),

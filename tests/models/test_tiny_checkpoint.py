@@ -1,9 +1,10 @@
-"""The committed checkpoint `smolvlm_tiny`: its answers, and that they come from the picture."""
+"""The committed small checkpoints: their answers, and that they come from the picture."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,18 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoTokenizer, SmolVLMForConditionalGeneration
+from transformers import AutoTokenizer
 
 from training.batches import PackedPictures, pixels_of
-from training.checkpoint import IMAGE_TOKENS
-from training.evaluate import (
-    Checkpoint,
-    accuracy,
-    encode,
-    load_checkpoint,
-    replies,
-    with_shuffled_pictures,
-)
+from training.checkpoint import Checkpoint, load_checkpoint
+from training.evaluate import accuracy, encode, replies, with_shuffled_pictures
+from training.families import FAMILIES
+from training.family import IMAGE_TOKENS
 from training.pictures import (
     CALIBRATION_SEEDS,
     EVALUATION_SEEDS,
@@ -31,18 +27,41 @@ from training.pictures import (
 )
 from training.pictures_for_specs import LIST_NAME, spec_examples
 from training.questions import Example, every_sentence, make_example
-from training.tokenizer import END_TOKEN, IMAGE_TOKEN, prompt_text, reply_text
 from training.train import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHECKPOINT_DIR = REPOSITORY / "models" / "checkpoints" / "smolvlm_tiny"
+CHECKPOINTS_DIR = REPOSITORY / "models" / "checkpoints"
 PICTURES_DIR = REPOSITORY / "specs" / "pictures"
 FRESH_PICTURES = 500
 
 
+@dataclass(frozen=True)
+class Committed:
+    """A checkpoint's family, folder, and what its config and tokenizer must say."""
+
+    family: str
+    name: str
+    vision_type: str
+    text_type: str
+    tokenizer_class: str
+
+    @property
+    def dir(self) -> Path:
+        return CHECKPOINTS_DIR / self.name
+
+
+COMMITTED = (Committed("smolvlm", "smolvlm_tiny", "smolvlm_vision", "llama", "GPT2Tokenizer"),)
+
+
+@pytest.fixture(scope="module", params=COMMITTED, ids=lambda committed: committed.name)
+def committed(request: pytest.FixtureRequest) -> Committed:
+    found: Committed = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
-    return load_checkpoint(CHECKPOINT_DIR)
+def checkpoint(committed: Committed) -> Checkpoint:
+    return load_checkpoint(FAMILIES[committed.family], committed.dir)
 
 
 @pytest.fixture(scope="module")
@@ -82,49 +101,51 @@ def test_best_guess_without_picture_is_usually_wrong() -> None:
     assert guessed / len(examples) < 0.40
 
 
-def test_checkpoint_loads_as_the_stock_classes(checkpoint: Checkpoint) -> None:
-    assert type(checkpoint.model) is SmolVLMForConditionalGeneration
-    assert checkpoint.model.config.vision_config.model_type == "smolvlm_vision"
-    assert checkpoint.model.config.text_config.model_type == "llama"
-    text = checkpoint.model.config.text_config
-    assert text.num_key_value_heads < text.num_attention_heads
-    assert json.loads((CHECKPOINT_DIR / "tokenizer_config.json").read_text())[
+def test_checkpoint_loads_as_the_stock_classes(
+    committed: Committed, checkpoint: Checkpoint
+) -> None:
+    assert type(checkpoint.model) is FAMILIES[committed.family].model_class
+    config = checkpoint.model.config
+    assert config.vision_config.model_type == committed.vision_type
+    assert config.text_config.model_type == committed.text_type
+    assert config.text_config.num_key_value_heads < config.text_config.num_attention_heads
+    assert json.loads((committed.dir / "tokenizer_config.json").read_text())[
         "tokenizer_class"
-    ].startswith("GPT2Tokenizer")
+    ].startswith(committed.tokenizer_class)
 
 
 def test_checkpoint_is_about_one_million_parameters_and_four_megabytes(
-    checkpoint: Checkpoint,
+    committed: Committed, checkpoint: Checkpoint
 ) -> None:
     parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
     assert 500_000 <= parameters <= 1_500_000
-    assert (CHECKPOINT_DIR / "model.safetensors").stat().st_size <= 4_000_000
+    assert (committed.dir / "model.safetensors").stat().st_size <= 4_000_000
 
 
 def test_every_prompt_fits_in_64_tokens_with_16_of_the_picture(checkpoint: Checkpoint) -> None:
     tokenizer = checkpoint.tokenizer
     image_id = checkpoint.model.config.image_token_id
-    assert tokenizer.convert_tokens_to_ids(IMAGE_TOKEN) == image_id
+    assert tokenizer.convert_tokens_to_ids(checkpoint.family.image_token) == image_id
     for question in (text for text in every_sentence() if text.endswith("?")):
-        ids = tokenizer(prompt_text(tokenizer, question, checkpoint.image_tokens))["input_ids"]
+        ids = tokenizer(checkpoint.family.prompt_text(tokenizer, question))["input_ids"]
         assert len(ids) <= 64
-        assert ids.count(image_id) == 16
+        assert ids.count(image_id) == IMAGE_TOKENS
 
 
 def test_every_reply_ends_within_sixteen_tokens_with_the_stop_token(
     checkpoint: Checkpoint,
 ) -> None:
     stop_id = checkpoint.model.generation_config.eos_token_id
-    assert checkpoint.tokenizer.convert_tokens_to_ids(END_TOKEN) == stop_id
+    assert checkpoint.tokenizer.convert_tokens_to_ids(checkpoint.family.end_token) == stop_id
     for answer in (text for text in every_sentence() if text.endswith(".")):
-        ids = checkpoint.tokenizer(reply_text(answer))["input_ids"]
+        ids = checkpoint.tokenizer(checkpoint.family.reply_text(answer))["input_ids"]
         assert 4 <= len(ids) <= 16
         assert ids[-1] == stop_id
 
 
 @pytest.mark.parametrize("text", ["Grüße, 12 Äpfel?", "\t{x}\n", "日本", "naïve 🙂"])
-def test_any_text_survives_the_tokenizer(text: str) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT_DIR)
+def test_any_text_survives_the_tokenizer(text: str, committed: Committed) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(committed.dir)
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
@@ -132,40 +153,44 @@ def test_training_pixels_equal_the_image_processors(checkpoint: Checkpoint) -> N
     examples = [make_example(seed) for seed in VALIDATION_SEEDS[:8]]
     batch = encode(checkpoint, examples)
     pixels = np.stack([pixels_of(example.image) for example in examples])
-    assert batch["pixel_values"].shape == (8, 1, 3, 64, 64)
-    np.testing.assert_allclose(batch["pixel_values"][:, 0].numpy(), pixels, atol=1e-6)
-    assert bool((batch["pixel_attention_mask"] == 1).all())
+    expected = checkpoint.family.model_pixels(torch.from_numpy(pixels))
+    torch.testing.assert_close(batch["pixel_values"], expected, atol=1e-6, rtol=0.0)
+    assert "pixel_attention_mask" not in batch or bool((batch["pixel_attention_mask"] == 1).all())
 
 
 @torch.inference_mode()
 def test_packed_questions_compute_the_same_as_each_alone(checkpoint: Checkpoint) -> None:
     tokenizer = checkpoint.tokenizer
-    data = PackedPictures(tokenizer, IMAGE_TOKENS, batches=1, pictures=2, slots=3)
+    data = PackedPictures(checkpoint.family, tokenizer, batches=1, pictures=2, slots=3)
     layout = data.layout
     pixels, input_ids, _labels, _cells = data[0]
+    pictures = checkpoint.family.model_pixels(pixels)
     packed = checkpoint.model(
         input_ids=input_ids,
         attention_mask=layout.attention_mask().expand(2, -1, -1, -1),
         position_ids=layout.position_ids().expand(2, -1),
-        pixel_values=pixels[:, None],
+        pixel_values=pictures,
     ).logits
     prefix = len(layout.prefix_ids)
     for slot in range(3):
         begin = prefix + slot * layout.slot_width
         end = begin + layout.slot_width
         alone_ids = torch.cat([input_ids[:, :prefix], input_ids[:, begin:end]], dim=1)
-        alone = checkpoint.model(input_ids=alone_ids, pixel_values=pixels[:, None]).logits
+        alone = checkpoint.model(
+            input_ids=alone_ids, pixel_values=checkpoint.family.model_pixels(pixels)
+        ).logits
         torch.testing.assert_close(packed[:, begin:end], alone[:, prefix:], atol=1e-3, rtol=1e-3)
 
 
 def test_packed_slots_hold_the_same_tokens_as_whole_prompts(checkpoint: Checkpoint) -> None:
     tokenizer = checkpoint.tokenizer
-    data = PackedPictures(tokenizer, IMAGE_TOKENS, batches=1, pictures=1, slots=1)
+    data = PackedPictures(checkpoint.family, tokenizer, batches=1, pictures=1, slots=1)
     _pixels, input_ids, labels, _cells = data[0]
-    text = tokenizer.decode(input_ids[0])
-    question = text.rsplit("<fake_token_around_image>", 1)[1].split(END_TOKEN)[0]
+    family = checkpoint.family
+    asked = tokenizer.decode(input_ids[0][len(data.layout.prefix_ids) :])
+    question = asked[: asked.index("?") + 1]
     answer = tokenizer.decode(labels[0][labels[0] >= 0], skip_special_tokens=True).strip()
-    whole = prompt_text(tokenizer, question, IMAGE_TOKENS) + reply_text(answer)
+    whole = family.prompt_text(tokenizer, question) + family.reply_text(answer)
     ids = tokenizer(whole)["input_ids"]
     assert input_ids[0, : len(ids)].tolist() == ids
 
