@@ -1,0 +1,1 @@
+"""How right a model is: pure measures of replies and logits, without numpy."""
