@@ -7,11 +7,11 @@ an error (`harness.errors`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from harness.answers import judge_reply
-from harness.spec.model import Case, Ceiling, Conditions, Floor
+from harness.answers import Reply, judge_reply
+from harness.spec.model import Case, Conditions, MetricBound, SizeCeiling
 from harness.vocabulary import METRIC_KINDS
 
 Outcome = Literal["pass", "fail", "skip", "inconclusive"]
@@ -35,56 +35,60 @@ class Verdict:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-def judge_answer(case: Case, reply: str, stop_reason: str) -> Verdict:
-    """Whether a reply holds what the case expects.
+@dataclass(frozen=True)
+class Phone:
+    """What verdicts know of a device: its SoC ("SM8750"), serial, and whether it is silicon."""
 
-    Args:
-        reply: the detokenised generated ids alone, so that an echoed prompt cannot count.
-        stop_reason: the report's, shown because a reply cut short often lacks a word.
+    soc_id: str
+    serial: str | None = None
+    simulated: bool = False
+
+
+def judge_answer(case: Case, reply: Reply) -> Verdict:
+    """Whether a reply is what the case expects.
+
+    Its text is that of the generated ids alone, so that an echoed prompt cannot count. How it
+    ended is shown because a reply cut short often lacks a word.
     """
     details = {
         "case": case.name,
         "prompt": case.prompt,
-        "reply": reply,
-        "stop_reason": stop_reason,
-        "all_of": case.expect.all_of,
-        "any_of": case.expect.any_of,
-        "none_of": case.expect.none_of,
+        "pictures": tuple(str(image) for image in case.images),
+        "reply": reply.text,
+        "stop_reason": reply.stop_reason,
+        "expected": {key: value for key, value in asdict(case.expect).items() if value},
     }
     findings = judge_reply(reply, case.expect)
     if not findings:
-        sentence = f"the reply to {case.name} is right: {reply!r}"
+        sentence = f"the reply to {case.name} is right: {reply.text!r}"
         return Verdict("pass", "accuracy", sentence, details=details)
-    cut = "" if stop_reason == "stop_token" else f", cut off by {stop_reason}"
+    cut = "" if reply.stop_reason == "stop_token" else f", cut off by {reply.stop_reason}"
     wrong = "; ".join(str(finding) for finding in findings)
-    sentence = f"the reply to {case.name} is wrong: {wrong} (got {reply!r}{cut}; {case.place})"
+    sentence = f"the reply to {case.name} is wrong: {wrong} (got {reply.text!r}{cut}; {case.place})"
     return Verdict("fail", "accuracy", sentence, details=details)
 
 
-def judge_rates(
-    floors: Sequence[Floor],
-    soc_id: str,
+def judge_bounds(
+    bounds: Sequence[MetricBound],
+    phone: Phone,
     conditions: Conditions,
     metrics: Mapping[str, float | None],
-    *,
-    simulated: bool,
 ) -> list[Verdict]:
-    """Measured rates against a spec's floors: one verdict per floor, at least one.
+    """Measured numbers against a spec's floors and ceilings: one verdict each, at least one.
 
     Args:
-        floors: the spec's.
-        soc_id: the device's SoC, "SM8750".
+        bounds: the spec's.
+        phone: what was measured on; on a simulated one no bound is judged.
         conditions: what the run was measured under; `mode` is the one it ran in.
         metrics: `harness.metrics.measure_all`.
-        simulated: the numbers are not silicon's, so no floor is judged.
     """
-    if not floors:
+    if not bounds:
         return [_skip("perf", "no_threshold", "the spec has no floor for any rate")]
-    return [_judge_floor(floor, soc_id, conditions, metrics, simulated) for floor in floors]
+    return [_judge_bound(bound, phone, conditions, metrics) for bound in bounds]
 
 
 def judge_sizes(
-    ceilings: Sequence[Ceiling], conditions: Conditions, pte_size_bytes: Mapping[str, int]
+    ceilings: Sequence[SizeCeiling], conditions: Conditions, pte_size_bytes: Mapping[str, int]
 ) -> list[Verdict]:
     """PTE sizes against a spec's ceilings: one verdict per bound, at least one.
 
@@ -108,49 +112,57 @@ def judge_sizes(
     return verdicts
 
 
-def _judge_floor(
-    floor: Floor,
-    soc_id: str,
+def _judge_bound(
+    bound: MetricBound,
+    phone: Phone,
     conditions: Conditions,
     metrics: Mapping[str, float | None],
-    simulated: bool,
 ) -> Verdict:
-    metric = METRIC_KINDS[floor.metric]
-    value, bound = metrics.get(floor.metric), floor.value_for(soc_id)
+    metric, name = METRIC_KINDS[bound.metric], _bound_name(bound)
+    value, limit = metrics.get(bound.metric), bound.value_for(phone.soc_id, phone.serial)
     details = {
-        "metric": floor.metric,
+        "metric": bound.metric,
         "value": value,
-        "floor": bound,
+        name: limit,
         "unit": metric.unit,
-        "soc": soc_id,
+        "soc": phone.soc_id,
         "conditions": str(conditions),
-        "simulated": simulated,
+        "simulated": phone.simulated,
     }
-    where = f"metric {floor.metric}, {floor.holds_for}; {floor.place}"
-    if bound is None:
-        known = ", ".join(floor.per_soc)
-        sentence = f"no floor for {soc_id}: {floor.metric} has one for {known} ({floor.place})"
+    where = f"metric {bound.metric}, {bound.holds_for}; {bound.place}"
+    if limit is None:
+        known = ", ".join(bound.per_soc)
+        sentence = (
+            f"no {name} for {phone.soc_id}: {bound.metric} has one for {known} ({bound.place})"
+        )
         return _skip("perf", "no_threshold", sentence, details)
-    if simulated:
+    if phone.simulated:
         shown = "" if value is None else f"{value:.1f} {metric.unit} is simulated: "
-        sentence = f"{shown}the floor {bound:g} {metric.unit} for {soc_id} is for silicon ({where})"
+        sentence = (
+            f"{shown}the {name} {limit:g} {metric.unit} for {phone.soc_id} is for silicon ({where})"
+        )
         return _skip("perf", "simulated", sentence, details)
-    differences = floor.holds_for.differences(conditions)
+    differences = bound.holds_for.differences(conditions)
     if differences:
-        what = f"the {floor.metric} floor for {soc_id}"
-        return _other_conditions("perf", what, differences, str(floor.place), details)
+        what = f"the {bound.metric} {name} for {phone.soc_id}"
+        return _other_conditions("perf", what, differences, str(bound.place), details)
     if value is None:
-        sentence = f"{floor.metric} is undefined in this run: too few tokens ({where})"
+        sentence = f"{bound.metric} is undefined in this run: too few tokens ({where})"
         return Verdict("inconclusive", "perf", sentence, "undefined", details)
-    comparison = _compared(value, bound, "below", "above")
+    comparison = _compared(value, limit, "below", "above")
     sentence = (
-        f"{_spoken(floor.metric)} {value:.1f} {metric.unit} is {comparison} "
-        f"the floor {bound:g} {metric.unit} for {soc_id} ({where})"
+        f"{_spoken(bound.metric)} {value:.1f} {metric.unit} is {comparison} "
+        f"the {name} {limit:g} {metric.unit} for {phone.soc_id} ({where})"
     )
-    return Verdict("fail" if value < bound else "pass", "perf", sentence, details=details)
+    missed = value < limit if metric.better == "higher" else value > limit
+    return Verdict("fail" if missed else "pass", "perf", sentence, details=details)
 
 
-def _judge_size(ceiling: Ceiling, component: str, bound: int, size: int | None) -> Verdict:
+def _bound_name(bound: MetricBound) -> str:
+    return "floor" if METRIC_KINDS[bound.metric].better == "higher" else "ceiling"
+
+
+def _judge_size(ceiling: SizeCeiling, component: str, bound: int, size: int | None) -> Verdict:
     details = {"component": component, "size_bytes": size, "ceiling_bytes": bound}
     where = f"{ceiling.holds_for}; {ceiling.place}"
     if size is None:

@@ -9,7 +9,7 @@ import typing
 from harness.socs import find_soc
 from harness.spec import Spec, find_spec
 from harness.spec.explain import EffectiveValue, effective_values
-from harness.spec.model import Ceiling, Floor
+from harness.spec.model import MetricBound, SizeCeiling
 from harness.vocabulary import METRIC_KINDS, Mode
 
 _THRESHOLD_KEYS = ("$.floors", "$.ceilings")
@@ -60,7 +60,11 @@ def _thresholds(
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Those that hold for the SoC and mode, and the others with the reason."""
     holds, others = [], []
-    thresholds: tuple[Floor | Ceiling, ...] = (*spec.floors, *spec.ceilings)
+    thresholds: tuple[MetricBound | SizeCeiling, ...] = (
+        *spec.floors,
+        *spec.metric_ceilings,
+        *spec.size_ceilings,
+    )
     for threshold in thresholds:
         place = str(threshold.place)
         for text, for_soc in _bounds(threshold, soc_id):
@@ -74,14 +78,19 @@ def _thresholds(
     return holds, others
 
 
-def _bounds(threshold: Floor | Ceiling, soc_id: str) -> list[tuple[str, bool]]:
+def _bounds(threshold: MetricBound | SizeCeiling, soc_id: str) -> list[tuple[str, bool]]:
     """Each bound as text, and whether it exists for the SoC."""
-    if isinstance(threshold, Ceiling):
+    if isinstance(threshold, SizeCeiling):
         return [
             (f"{component} pte_size_bytes <= {bound:,}", True)
             for component, bound in threshold.pte_size_bytes.items()
         ]
-    value, unit = threshold.value_for(soc_id), METRIC_KINDS[threshold.metric].unit
+    value, metric = threshold.value_for(soc_id), METRIC_KINDS[threshold.metric]
     if value is None:
-        return [(f"{threshold.metric} for {', '.join(threshold.per_soc)}", False)]
-    return [(f"{threshold.metric} >= {value:g} {unit}", True)]
+        return [(f"{metric.name} for {', '.join(threshold.per_soc)}", False)]
+    sign = ">=" if metric.better == "higher" else "<="
+    phones = [
+        (f"{metric.name} {sign} {bound:g} {metric.unit} on {serial}", True)
+        for serial, bound in threshold.per_serial.items()
+    ]
+    return [(f"{metric.name} {sign} {value:g} {metric.unit}", True), *phones]

@@ -9,29 +9,33 @@ from __future__ import annotations
 from harness.spec.images import ImageSource
 from harness.spec.load import find_spec, load_spec, load_specs
 from harness.spec.model import (
+    Accuracy,
     CalibrationSample,
     Case,
-    Ceiling,
     CheckpointRef,
     Conditions,
     Expectation,
-    Floor,
+    MetricBound,
+    QuestionSet,
+    SizeCeiling,
     Spec,
     SpecPlace,
 )
 from harness.spec.recipe import ComponentRecipe, Recipe
 
 __all__ = [
+    "Accuracy",
     "CalibrationSample",
     "Case",
-    "Ceiling",
     "CheckpointRef",
     "ComponentRecipe",
     "Conditions",
     "Expectation",
-    "Floor",
     "ImageSource",
+    "MetricBound",
+    "QuestionSet",
     "Recipe",
+    "SizeCeiling",
     "Spec",
     "SpecPlace",
     "find_spec",

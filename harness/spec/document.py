@@ -8,38 +8,13 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterable
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-)
+from pydantic import Discriminator, Field, Tag
 
-from harness.vocabulary import Encodings, Mode, Observer, PerformanceMode, Quantization, Target
-
-_T = TypeVar("_T")
-
-IDENTIFIER = r"^[a-z][a-z0-9_]*$"
-SHA256 = r"^[0-9a-f]{64}$"
-
-Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER)]
-Sha256 = Annotated[str, StringConstraints(pattern=SHA256)]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Count = Annotated[int, Field(gt=0)]
-# Wider than any device; keeps a typo from becoming a size no one notices.
-SequenceLength = Annotated[int, Field(gt=1, le=131_072)]
-Filled = Annotated[tuple[_T, ...], Field(min_length=1)]
-
-
-class Section(BaseModel):
-    """A mapping of the spec: strict types, no unknown keys."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+from harness.spec.demands import AccuracySection, CeilingSection, ExpectSection, FloorSection
+from harness.spec.section import Count, Filled, Identifier, Images, Section, SequenceLength, Text
+from harness.vocabulary import Encodings, Mode, Observer, PerformanceMode, Quantization
 
 
 class CheckpointSection(Section):
@@ -103,28 +78,6 @@ class LookaheadSection(Section):
     gcap: Count
 
 
-class ImageSection(Section):
-    """`path` (relative to the spec), or `package` + `path` + `sha256`, or `url` + `sha256`."""
-
-    path: Text | None = None
-    package: Identifier | None = None
-    url: Text | None = None
-    sha256: Sha256 | None = None
-
-
-def list_images(value: Any) -> tuple[Any, ...]:
-    """One picture or a list of them, each a path or a mapping, as a tuple of mappings."""
-    entries = value if isinstance(value, tuple) else (value,)
-    return tuple({"path": entry} if isinstance(entry, str) else entry for entry in entries)
-
-
-_OneImage = Text | ImageSection
-Images = Annotated[
-    Filled[ImageSection],
-    BeforeValidator(list_images, json_schema_input_type=_OneImage | Filled[_OneImage]),
-]
-
-
 class CalibrationSection(Section):
     """One calibration sample."""
 
@@ -142,14 +95,6 @@ Calibration = Annotated[
 ]
 
 
-class ExpectSection(Section):
-    """Words and phrases of the reply."""
-
-    all_of: tuple[Text, ...] = ()
-    any_of: tuple[Text, ...] = ()
-    none_of: tuple[Text, ...] = ()
-
-
 class CaseSection(Section):
     """One question about pictures."""
 
@@ -157,33 +102,6 @@ class CaseSection(Section):
     prompt: Text
     max_new_tokens: Count
     expect: ExpectSection
-
-
-class ConditionsSection(Section):
-    """The conditions that a threshold holds for."""
-
-    mode: Mode
-    max_seq_len: SequenceLength
-    target: Target = "silicon"
-    backend: Literal["qnn"] = "qnn"
-    note: Text | None = None
-
-
-class FloorSection(ConditionsSection):
-    """Lower bounds; besides these keys one `sm8650_token_rate` per SoC."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Annotated[float, Field(gt=0)]]
-
-    metric: Text
-
-
-class CeilingSection(ConditionsSection):
-    """Upper bounds of sizes."""
-
-    vision_encoder_pte_size_bytes: Count | None = None
-    tok_embedding_pte_size_bytes: Count | None = None
-    text_decoder_pte_size_bytes: Count | None = None
 
 
 class Document(Section):
@@ -203,16 +121,17 @@ class Document(Section):
     calibration_sets: dict[Identifier, Filled[CalibrationSection]] = Field(default_factory=dict)
     calibration: Calibration
     cases: Annotated[dict[Identifier, CaseSection], Field(min_length=1)]
+    accuracy: AccuracySection | None = None
     floors: tuple[FloorSection, ...] = ()
     ceilings: tuple[CeilingSection, ...] = ()
 
 
-def known_keys(path: Iterable[str | int]) -> tuple[str, ...]:
-    """The keys of the mapping at a path of the document; empty where the user chooses them.
+def known_keys(path: Iterable[str | int], document: type[Section] = Document) -> tuple[str, ...]:
+    """The keys of the mapping at a path of a document; empty where the user chooses them.
 
     The path is pydantic's: a single picture has an index there as well.
     """
-    kind: Any = Document
+    kind: Any = document
     for part in path:
         kind = _annotation_below(kind, part)
     return tuple(_fields(kind)) if _is_section(kind) else ()

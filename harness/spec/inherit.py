@@ -93,4 +93,4 @@ def _anchored(value: Any, folder: Path, key: str = "") -> Any:
 
 
 def _is_path(key: str, value: Any) -> bool:
-    return key in ("path", "image", "images", "questions") and isinstance(value, str)
+    return key in ("path", "image", "images", "random") and isinstance(value, str)

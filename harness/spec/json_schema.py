@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from harness.socs import load_socs
-from harness.spec.checks import FLOOR_METRICS, RATE_SUFFIX
+from harness.spec.demand_checks import CEILING_METRICS, FLOOR_METRICS, RATE_SUFFIX
 from harness.spec.document import Document
 
 SCHEMA_NAME = "spec.schema.json"
@@ -28,7 +28,12 @@ def spec_json_schema() -> dict[str, Any]:
     schema["required"] = ["schema"]
     schema["if"] = {"not": {"required": ["extends"]}}
     schema["then"] = {"required": required}
-    _name_floor_keys(schema["$defs"]["FloorSection"])
+    socs = [soc.lower() for soc in load_socs()]
+    floor, ceiling = (schema["$defs"][name] for name in ("FloorSection", "CeilingSection"))
+    _name_bounds(floor, [soc + RATE_SUFFIX for soc in socs])
+    _name_bounds(ceiling, [f"{soc}_{metric}" for soc in socs for metric in CEILING_METRICS])
+    floor["properties"]["metric"] = {"enum": list(FLOOR_METRICS)}
+    ceiling["properties"]["metric"] = {"enum": list(CEILING_METRICS)}
     return schema
 
 
@@ -50,10 +55,8 @@ def _make_inheritable(section: dict[str, Any], sections: dict[str, Any]) -> None
         _make_inheritable(sections.get(name, value), sections)
 
 
-def _name_floor_keys(floor: dict[str, Any]) -> None:
-    bound = floor.pop("additionalProperties")
-    floor["additionalProperties"] = False
-    floor["properties"]["metric"]["enum"] = list(FLOOR_METRICS)
-    # Spelled out, not a pattern: editors complete names only.
-    for soc in load_socs():
-        floor["properties"][soc.lower() + RATE_SUFFIX] = bound
+def _name_bounds(section: dict[str, Any], keys: list[str]) -> None:
+    """Spell the keys out, no pattern: editors complete names only."""
+    bound = section.pop("additionalProperties")
+    section["additionalProperties"] = False
+    section["properties"] |= dict.fromkeys(keys, bound)

@@ -54,11 +54,24 @@ class CalibrationSample:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a reply must hold: all of these, any of these, none of these words or phrases."""
+    """What the reply alone must be.
+
+    `all_of`, `any_of` and `none_of` are words or phrases; `matches_*` regular expressions that
+    are searched in the text as it is. Lengths are inclusive; `max_tokens` counts the stop
+    token. A reply that got stuck in a loop is wrong unless `allow_repetition`.
+    """
 
     all_of: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
     none_of: tuple[str, ...] = ()
+    matches_all: tuple[str, ...] = ()
+    matches_any: tuple[str, ...] = ()
+    matches_none: tuple[str, ...] = ()
+    stop_reasons: tuple[str, ...] | None = None
+    min_words: int | None = None
+    max_words: int | None = None
+    max_tokens: int | None = None
+    allow_repetition: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,60 @@ class Case:
         content = {"prompt": self.prompt, "images": [image.sha256 for image in self.images]}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class AgreementDemand:
+    """Share (0 to 1) of each reply that equals the float model's before they part.
+
+    Parting where the float model prefers its own token by at most `tie_margin` logits is no
+    fault: either token is as good.
+    """
+
+    min_share: float
+    tie_margin: float
+
+
+@dataclass(frozen=True)
+class LogitsDemand:
+    """Bounds of the distance from the float model's logits, at the worst position."""
+
+    min_sqnr_db: float | None
+    min_cosine: float | None
+    max_kl_nats: float | None
+
+
+@dataclass(frozen=True)
+class PerplexityDemand:
+    """Perplexity of `text`, at most `max_ratio` times the float model's."""
+
+    text: str
+    max_ratio: float
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """Questions with exact answers: of them `min_exact_rate` must be right.
+
+    Judged by the Wilson interval of level `confidence`. `answers` is by question, as the
+    cases of the same names in `cases`.
+    """
+
+    cases: Mapping[str, Case]
+    answers: Mapping[str, str]
+    min_exact_rate: float
+    confidence: float
+    place: SpecPlace
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Demands on the model as a whole; None where the spec makes none."""
+
+    agreement: AgreementDemand | None = None
+    logits: LogitsDemand | None = None
+    perplexity: PerplexityDemand | None = None
+    questions: QuestionSet | None = None
 
 
 @dataclass(frozen=True)
@@ -103,22 +170,29 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Floor:
-    """Lower bounds of one metric, per SoC; they hold under `holds_for` only."""
+class MetricBound:
+    """Bounds of one metric, per SoC; they hold under `holds_for` only.
+
+    A lower bound (floor) where the metric is better when higher, else an upper one (ceiling);
+    both are inclusive. `per_serial` goes before `per_soc`.
+    """
 
     metric: str
     holds_for: Conditions
     per_soc: Mapping[str, float]  # SoC id -> bound, in the metric's unit
+    per_serial: Mapping[str, float]
     note: str | None
     place: SpecPlace
 
-    def value_for(self, soc_id: str) -> float | None:
-        """The bound for a SoC, None if the floor names none."""
+    def value_for(self, soc_id: str, serial: str | None = None) -> float | None:
+        """The bound for a phone, None if there is none for its SoC."""
+        if serial is not None and serial in self.per_serial and soc_id in self.per_soc:
+            return self.per_serial[serial]
         return self.per_soc.get(soc_id)
 
 
 @dataclass(frozen=True)
-class Ceiling:
+class SizeCeiling:
     """Upper bounds of PTE sizes, inclusive; they hold under `holds_for` only.
 
     The mode is the one the bundle was compiled for, not the one it runs in.
@@ -150,8 +224,10 @@ class Spec:
     modes: tuple[Mode, ...]
     calibration: tuple[CalibrationSample, ...]
     cases: Mapping[str, Case]
-    floors: tuple[Floor, ...]
-    ceilings: tuple[Ceiling, ...]
+    accuracy: Accuracy
+    floors: tuple[MetricBound, ...]
+    metric_ceilings: tuple[MetricBound, ...]
+    size_ceilings: tuple[SizeCeiling, ...]
 
 
 def _short(path: Path) -> str:

@@ -5,17 +5,26 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.spec.document import IDENTIFIER, SHA256, Document, known_keys
+from harness.spec.document import known_keys
+from harness.spec.section import IDENTIFIER, SHA256, Section
 from harness.spec.yaml_source import YamlPath, YamlSource
+
+_Document = TypeVar("_Document", bound=Section)
 
 _PATTERNS = {
     IDENTIFIER: "a name of small letters, digits and underscores that begins with a letter",
     SHA256: "64 hex digits in lower case",
+}
+_RANGES = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
 }
 _KINDS = {
     "int_type": "a whole number",
@@ -28,18 +37,18 @@ _KINDS = {
 }
 
 
-def check_types(source: YamlSource) -> Document | None:
+def check_types(source: YamlSource, kind: type[_Document]) -> _Document | None:
     """The document, or None with every mistake added to `source.problems`."""
     try:
-        return Document.model_validate(source.data)
+        return kind.model_validate(source.data)
     except ValidationError as err:
         errors = err.errors(include_url=False)
         # What a file that cannot be read would have given is not missing by mistake.
         orphaned = any(problem.yaml_path == "$.extends" for problem in source.problems)
         for error in errors:
             inherited = orphaned and error["type"] == "missing"
-            if not inherited and not _is_explained(error, errors):
-                _report(source, error)
+            if not inherited and not _is_explained(error, errors, kind):
+                _report(source, error, kind)
         return None
 
 
@@ -62,7 +71,9 @@ def show_value(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _is_explained(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+def _is_explained(
+    error: ErrorDetails, errors: Sequence[ErrorDetails], document: type[Section]
+) -> bool:
     """Whether another mistake is the cause, so that this one would only confuse."""
     if error["type"] == "too_short":
         # The list has members; they were dropped because each is wrong by itself.
@@ -73,17 +84,17 @@ def _is_explained(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
     return any(
         other["type"] == "extra_forbidden"
         and list(other["loc"][:-1]) == parent
-        and nearest(known_keys(parent), other["loc"][-1]) == key
+        and nearest(known_keys(parent, document), other["loc"][-1]) == key
         for other in errors
     )
 
 
-def _report(source: YamlSource, error: ErrorDetails) -> None:
+def _report(source: YamlSource, error: ErrorDetails, document: type[Section]) -> None:
     path = _yaml_path(source.data, error["loc"])
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
         key = error["loc"][-1]
-        names = known_keys(error["loc"][:-1])
+        names = known_keys(error["loc"][:-1], document)
         source.report(path, f"unknown key {key!r}", known_names(names, key), key=True)
     elif kind == "missing":
         source.report(path, f"the key {error['loc'][-1]!r} is missing")
@@ -109,10 +120,9 @@ def _told(error: ErrorDetails, value: Any) -> tuple[str, str | None]:
         return "it is empty", "text"
     if kind == "too_short":
         return "it is empty", "at least one entry"
-    if kind == "greater_than":
-        return f"{shown} is out of range", f"more than {context['gt']:g}"
-    if kind == "less_than_equal":
-        return f"{shown} is out of range", f"at most {context['le']}"
+    if kind in _RANGES:
+        limit, words = _RANGES[kind]
+        return f"{shown} is out of range", f"{words} {context[limit]:g}"
     return f"{shown}: {error['msg']}", None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.answers import Reply
 from harness.bundle import Bundle
 from harness.front.checks import require_thresholds, settle, summary_note, summary_word
 from harness.front.session import Session, Subject
@@ -13,7 +14,7 @@ from harness.front.table import Row
 from harness.metrics import measure_all
 from harness.runs import CaseRun
 from harness.spec import Case, Conditions
-from harness.verdict import Verdict, judge_answer, judge_rates, judge_sizes
+from harness.verdict import Phone, Verdict, judge_answer, judge_bounds, judge_sizes
 
 
 @pytest.fixture
@@ -52,8 +53,11 @@ def rate_verdicts(
     facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
     metrics = measure_all(first_run.report)
     conditions = Conditions(subject.mode, bundle.manifest.max_seq_len, bundle.manifest.target)
-    verdicts = judge_rates(
-        subject.spec.floors, soc.id, conditions, metrics, simulated=facts.simulated
+    verdicts = judge_bounds(
+        (*subject.spec.floors, *subject.spec.metric_ceilings),
+        Phone(soc.id, facts.serial, facts.simulated),
+        conditions,
+        metrics,
     )
     add_row(
         Row(
@@ -83,7 +87,7 @@ def size_verdicts(
     """One per ceiling. Under `--strict` a spec without any is an error."""
     manifest, sizes = bundle.manifest, bundle.pte_size_bytes()
     conditions = Conditions(manifest.mode, manifest.max_seq_len, manifest.target)
-    verdicts = judge_sizes(subject.spec.ceilings, conditions, sizes)
+    verdicts = judge_sizes(subject.spec.size_ceilings, conditions, sizes)
     add_row(
         Row(
             model=subject.spec.model,
@@ -110,7 +114,9 @@ def test_answer(
     record_property: Callable[[str, object], None],
 ) -> None:
     """The reply alone holds the expected words and none of the forbidden ones."""
-    verdict = judge_answer(case, case_run.reply, case_run.report.stop_reason)
+    report = case_run.report
+    reply = Reply(case_run.reply, report.generated_token_ids, report.stop_reason)
+    verdict = judge_answer(case, reply)
     metrics = measure_all(case_run.report)
     facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
     row = Row(

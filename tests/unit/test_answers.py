@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.answers import judge_reply
+from harness.answers import Reply, is_exactly, judge_reply
 from harness.spec import Expectation
 from harness.words import contains_phrase, words_of
 
@@ -51,8 +53,9 @@ def test_words_of_is_stable(text: str) -> None:
     assert words_of(" ".join(words)) == words
 
 
-def _findings(reply: str, **expect: tuple[str, ...]) -> list[str]:
-    return [str(finding) for finding in judge_reply(reply, Expectation(**expect))]
+def _findings(reply: str | Reply, **expect: Any) -> list[str]:
+    told = Reply(reply) if isinstance(reply, str) else reply
+    return [str(finding) for finding in judge_reply(told, Expectation(**expect))]
 
 
 def test_judge_reply_right_finds_nothing() -> None:
@@ -79,3 +82,53 @@ def test_judge_reply_forbidden_word_beside_the_right_one_is_found() -> None:
 @pytest.mark.parametrize("reply", ["", "   \n", "...!"])
 def test_judge_reply_without_a_word_is_wrong(reply: str) -> None:
     assert _findings(reply, all_of=("red",)) == ["it holds no word"]
+
+
+def test_judge_reply_pattern_pins_the_place_of_a_word() -> None:
+    pattern = r"(?i)^a red circle left of"
+    assert _findings("A red circle left of a star.", matches_all=(pattern,)) == []
+    wrong_place = "A star left of a red circle."
+    assert _findings(wrong_place, all_of=("red circle", "left"), matches_all=(pattern,)) == [
+        f"it does not match {pattern!r}"
+    ]
+
+
+def test_judge_reply_patterns_any_and_none() -> None:
+    assert _findings("3 cats", matches_any=(r"\b3\b", "three"), matches_none=("dog",)) == []
+    assert _findings("4 dogs", matches_any=("3|three",), matches_none=("dogs",)) == [
+        "it matches none of '3|three'",
+        "it matches 'dogs', which it must not",
+    ]
+
+
+def test_judge_reply_end_that_is_not_allowed_is_wrong() -> None:
+    cut = Reply("A red", stop_reason="max_new_tokens")
+    assert _findings(cut, all_of=("red",), stop_reasons=("stop_token",)) == [
+        "it ended by max_new_tokens, not stop_token"
+    ]
+    assert _findings(cut, all_of=("red",)) == []
+
+
+def test_judge_reply_lengths_are_inclusive() -> None:
+    reply = Reply("one two three", (1, 2, 3, 0))
+    assert _findings(reply, min_words=3, max_words=3, max_tokens=4) == []
+    assert _findings(reply, min_words=4) == ["it has 3 words, fewer than 4"]
+    assert _findings(reply, max_words=2) == ["it has 3 words, more than 2"]
+    assert _findings(reply, max_tokens=3) == ["it has 4 tokens, more than 3"]
+
+
+def test_judge_reply_right_word_in_a_loop_is_wrong() -> None:
+    stuck = "A red circle a red circle a red circle"
+    assert _findings(stuck, all_of=("red",)) == ["it repeats 'a red circle' 3 times in a row"]
+    assert _findings(stuck, all_of=("red",), allow_repetition=True) == []
+
+
+def test_judge_reply_loop_without_blanks_is_seen_in_the_tokens() -> None:
+    assert _findings(Reply("\u732b" * 8, (7,) * 8)) == ["it repeats 1 tokens 8 times in a row"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "right"), [("Red.", True), ("red", True), ("dark red", False), ("", False)]
+)
+def test_is_exactly_compares_the_words(reply: str, right: bool) -> None:
+    assert is_exactly(reply, "red") is right
