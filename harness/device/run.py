@@ -21,7 +21,8 @@ from harness.errors import DeadlineExceeded, DeviceError, DeviceFull, DeviceLost
 
 REQUEST_NAME = "request.json"
 REPORT_NAME = "report.json"
-RESERVED_NAMES = {REQUEST_NAME, REPORT_NAME, ".group"}
+LOGITS_NAME = "logits.bin"
+RESERVED_NAMES = {REQUEST_NAME, REPORT_NAME, LOGITS_NAME, ".group"}
 # The run folder holds the libraries of host and DSP; both look where these say.
 LIBRARY_ENV = {"LD_LIBRARY_PATH": ".", "ADSP_LIBRARY_PATH": "."}
 STOP_S = 6.0  # the script itself waits at most 2 s for a killed group
@@ -57,6 +58,7 @@ class RunOutcome:
     runner_s: float  # the process, by this computer's clock, one round trip included
     wall_s: float  # all of run_on_device
     pushed_bytes: int
+    logits: bytes | None = None  # what it wrote to LOGITS_NAME
 
 
 def run_on_device(device: Device, plan: RunPlan, on_progress: Progress | None = None) -> RunOutcome:
@@ -193,6 +195,7 @@ def _outcome(device: Device, script: Transcript, wall_s: float, pushed_bytes: in
         runner_s=script.runner_s,
         wall_s=wall_s,
         pushed_bytes=pushed_bytes,
+        logits=script.output,
     )
 
 

@@ -50,6 +50,7 @@ end_run() {
 #   "end CODE"             after it
 #   "report"               if there is one: it follows
 #   "whole"                after the report
+#   "output BYTES"         if the runner wrote logits.bin: that many bytes of it follow
 #   "stopped gone|alive"   if it was told to stop: what became of the process group
 RUN_SCRIPT = (
     FUNCTIONS
@@ -89,6 +90,10 @@ if [ -f report.json ]; then
   printf '%s report\n' "$id"
   cat report.json
   printf '\n%s whole\n' "$id"
+fi
+if [ -f logits.bin ]; then
+  printf '%s output %s\n' "$id" "$(wc -c <logits.bin)"
+  cat logits.bin
 fi
 exit 0
 """

@@ -7,6 +7,8 @@ import time
 
 from harness.device.shell import Frame, StreamTail
 
+_NUMBER_BYTES = 32  # longer than any size and its blanks
+
 
 class Transcript:
     """The frames of a run, taken apart by the lines of the run script.
@@ -20,6 +22,8 @@ class Transcript:
         self._stderr = StreamTail()
         self._started_at: float | None = None
         self._ended_at: float | None = None
+        self._output: bytearray | None = None  # kept whole, unlike what is talk
+        self._output_bytes = 0
         self.exit_code: int | None = None  # of the script; None before its end
 
     def append(self, frame_id: int, payload: bytes) -> None:
@@ -27,9 +31,22 @@ class Transcript:
             self._stderr.append(payload)
         elif frame_id == Frame.EXIT:
             self.exit_code = payload[0] if payload else -1
+        elif frame_id == Frame.STDOUT and self._output is not None:
+            self._output += payload
         elif frame_id == Frame.STDOUT:
             self._stdout.append(payload)
             self._note_time(len(payload))
+            self._note_output(len(payload))
+
+    def _note_output(self, new_bytes: int) -> None:
+        mark = self._mark("output")
+        if mark not in self._stdout.content[-(new_bytes + len(mark) + _NUMBER_BYTES) :]:
+            return
+        line = self._line("output")
+        if line is not None:
+            self._output_bytes = int(line[1] or 0)
+            self._output = self._stdout.content[line.end() :]
+            del self._stdout.content[line.end() :]
 
     def _note_time(self, new_bytes: int) -> None:
         if self._ended_at is not None:
@@ -90,6 +107,13 @@ class Transcript:
     @property
     def stderr(self) -> str:
         return self._stderr.text()
+
+    @property
+    def output(self) -> bytes | None:
+        """What the runner wrote to logits.bin; None if there is none or not all of it came."""
+        if self._output is None or len(self._output) != self._output_bytes:
+            return None
+        return bytes(self._output)
 
     @property
     def report_json(self) -> bytes | None:
