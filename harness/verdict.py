@@ -17,7 +17,7 @@ from harness.vocabulary import METRIC_KINDS
 Outcome = Literal["pass", "fail", "skip", "inconclusive"]
 Kind = Literal["accuracy", "perf", "size"]
 # Why a check gave no judgement, for code that treats the reasons apart (`--strict`).
-Reason = Literal["no_threshold", "other_conditions", "simulated", "undefined"]
+Reason = Literal["no_threshold", "other_conditions", "simulated", "undefined", "undecided"]
 
 
 @dataclass(frozen=True)
