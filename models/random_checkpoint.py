@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig
+from transformers import AutoConfig, GenerationConfig
 from transformers.initialization import no_init_weights
 
 from models.checkpoint import Checkpoint, assemble_checkpoint
 from models.errors import ModelError
 from models.family import Family
-from models.stand_in import stand_in_image_processor, stand_in_of, stand_in_tokenizer
+from models.stand_in import stand_in_tokenizer
 
 _WEIGHT_STD = 0.02
 """Standard deviation of a weight; transformers' default `initializer_range`."""
@@ -27,11 +27,11 @@ _WEIGHT_STD = 0.02
 def random_checkpoint(family: Family, config_dir: Path, seed: int) -> Checkpoint:
     """The stock model of `config_dir/config.json`, float32, each weight from its own seed.
 
-    A tokenizer and picture settings are taken from the same folder; where it has none, a
-    stand-in with the right ids is used (`models.stand_in`).
+    The chat template, picture and generation settings stand in the same folder, and so may a
+    tokenizer; else a stand-in with the right ids is used (`models.stand_in`).
 
     Raises:
-        ModelError: the configuration is of another family.
+        ModelError: the configuration is of another family, or has no chat template.
     """
     config = AutoConfig.from_pretrained(config_dir)
     if config.model_type not in family.model_classes:
@@ -45,7 +45,7 @@ def random_checkpoint(family: Family, config_dir: Path, seed: int) -> Checkpoint
     fill(model, seed)
     if (config_dir / "tokenizer_config.json").is_file():
         return assemble_checkpoint(family, str(config_dir), None, model.eval())
-    return _with_stand_ins(family, config_dir, model.eval())
+    return _with_stand_in(family, config_dir, model.eval())
 
 
 @torch.no_grad()
@@ -68,19 +68,24 @@ def fill(module: nn.Module, seed: int) -> None:
             parameter.normal_(0.0, _WEIGHT_STD, generator=generator)
 
 
-def _with_stand_ins(family: Family, config_dir: Path, model: Any) -> Checkpoint:
-    stand_in = stand_in_of(family.name)
-    tokenizer = stand_in_tokenizer(stand_in, int(model.config.image_token_id))
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
+def _with_stand_in(family: Family, config_dir: Path, model: Any) -> Checkpoint:
+    """Everything from the folder but the tokenizer."""
+    template = config_dir / "chat_template.jinja"
+    if not template.is_file():
+        raise ModelError(f"{config_dir} has no chat template", template.name)
+    model.generation_config = GenerationConfig.from_pretrained(config_dir)
+    stop = model.generation_config.eos_token_id
     return Checkpoint(
         family=family,
         source=str(config_dir),
         revision=None,
         config=model.config,
         model=model,
-        tokenizer=tokenizer,
-        image_processor=stand_in_image_processor(
-            stand_in, family.image_processor_class, model.config.vision_config.image_size
+        tokenizer=stand_in_tokenizer(
+            family.name,
+            int(model.config.image_token_id),
+            int(stop if isinstance(stop, int) else stop[0]),
         ),
-        chat_template=stand_in.chat_template,
+        image_processor=family.image_processor_class.from_pretrained(config_dir),
+        chat_template=template.read_text(encoding="utf-8"),
     )

@@ -29,7 +29,6 @@ from executorch.backends.qualcomm.utils.utils import (
 from executorch.exir import ExecutorchBackendConfig
 from executorch.exir.passes.memory_planning_pass import MemoryPlanningPass
 from torch.fx import GraphModule, Node
-from torch.fx.traceback import NodeSource
 
 Inputs = tuple[torch.Tensor, ...]
 Shape = tuple[int, ...]
@@ -67,7 +66,6 @@ class HtpOptions:
 
 def lower(graphs: Mapping[str, Graph], options: HtpOptions) -> bytes:
     """One PTE whose methods are `graphs`, each compiled for the HTP of `options.soc`."""
-    share_provenance()
     specs = generate_qnn_executorch_compiler_spec(
         soc_model=getattr(QcomChipset, options.soc),
         backend_options=generate_htp_compiler_spec(
@@ -89,16 +87,6 @@ def lower(graphs: Mapping[str, Graph], options: HtpOptions) -> bytes:
         passes=[BuildQuantIo()],
     )
     return bytes(program.to_executorch(config).buffer)
-
-
-def share_provenance() -> None:
-    """Let copies of a node share the record of where it came from.
-
-    Every pass deep-copies `node.meta["from_node"]`, which nests one level deeper with each;
-    the records are never changed, so one of each is enough. The copies were 23 % of the CPU
-    time of lowering a two-layer decoder (cProfile: 90 of 400 s).
-    """
-    NodeSource.__deepcopy__ = lambda self, memo: self
 
 
 def _passes(graph: Graph) -> Any:

@@ -60,8 +60,12 @@ class CompilerProcesses:
         Raises:
             CompileError: of the first job that failed; the others are stopped.
         """
-        with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
-            futures = {part: pool.submit(self._run_one, job) for part, job in jobs.items()}
+        # As many as there are cores, the longest first: a process more would take no time off
+        # the whole, and hold the weights of one more model.
+        workers = max(2, os.cpu_count() or 2)
+        longest_first = sorted(jobs, key=lambda part: part != "text_decoder")
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            futures = {part: pool.submit(self._run_one, jobs[part]) for part in longest_first}
             try:
                 done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
             finally:

@@ -51,8 +51,14 @@ def _run(folder: Path, log: Path, tell: Callable[[str], None]) -> None:
             prepare_cases(job, folder, tell)
         else:
             from harness.compile.components import build_component
+            from harness.compile.hot_spots import collect, spare_waste
 
-            build_component(job, folder, log, tell)
+            def tell_and_collect(stage: str) -> None:
+                tell(stage)
+                collect()
+
+            with spare_waste():
+                build_component(job, folder, log, tell_and_collect)
     except ModelError as err:
         raise HarnessError(
             f"building {job.part} of {job.checkpoint}", err.problem, expected=err.expected

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from transformers import GenerationConfig
 
 from models.components import build_components
 from models.errors import ModelError
@@ -18,11 +19,15 @@ from tests.models.conftest import Geometry, random_model, save_checkpoint
 
 @pytest.fixture
 def config_dir(tmp_path: Path) -> Path:
-    """A folder with nothing but `config.json`, its image token behind the stand-ins'."""
-    config = random_model(Geometry(image_size=32)).config
+    """A folder without weights and tokenizer, its special ids behind those of the stand-in."""
+    save_checkpoint(Geometry(), tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+        (tmp_path / name).unlink()
+    config = random_model(Geometry()).config
     config.text_config.vocab_size = 300
     config.image_token_id = 290
     config.save_pretrained(tmp_path)
+    GenerationConfig(eos_token_id=291).save_pretrained(tmp_path)
     return tmp_path
 
 
@@ -45,6 +50,7 @@ def test_random_checkpoint_without_tokenizer_builds_prompts(config_dir: Path) ->
     tokens = components.vision_encoder.image_tokens
     prompt = build_prompt(checkpoint, "why?", [Image.new("RGB", (40, 30))], tokens)
     assert prompt.token_ids.count(290) == tokens
+    assert checkpoint.stop_token_ids == (291,)
     assert max(prompt.token_ids) < 300
     assert tuple(components.vision_encoder(prompt.pixels).shape[1:]) == (tokens, 128)
 
@@ -63,5 +69,5 @@ def test_random_checkpoint_image_token_among_the_bytes_is_refused(config_dir: Pa
         .replace('"image_token_id": 290', '"image_token_id": 7')
     )
     (config_dir / "config.json").write_text(text)
-    with pytest.raises(ModelError, match="image_token_id 7"):
+    with pytest.raises(ModelError, match="special tokens"):
         random_checkpoint(find_family("smolvlm"), config_dir, 0)
