@@ -54,7 +54,8 @@ class MethodFacts:
 class Component:
     """One PTE. `sqnr_db` compares it on the simulator with the float module.
 
-    `recipe` is `harness.spec.ComponentRecipe.as_dict()`.
+    `recipe` is `harness.spec.ComponentRecipe.as_dict()`; `layers` and `parameters` are those of
+    the float module, `stage_s` the seconds of each stage of its making.
     """
 
     __pydantic_config__ = _STRICT
@@ -65,6 +66,9 @@ class Component:
     methods: Mapping[str, MethodFacts]
     sqnr_db: float | None
     compile_s: float | None
+    layers: int | None = None
+    parameters: int | None = None
+    stage_s: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

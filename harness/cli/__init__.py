@@ -12,6 +12,7 @@ from harness.cli import (
     devices,
     doctor,
     explain,
+    inspect_command,
     runtime_command,
     schema,
     validate,
@@ -21,6 +22,7 @@ from harness.virtual_phone import cli as virtual_phone
 
 _COMMANDS = {
     "compile": (compile_command, "compile a model to a bundle"),
+    "inspect": (inspect_command, "print what a bundle or a PTE holds, and its DRAM bound"),
     "validate": (validate, "check specs"),
     "explain": (explain, "print every effective value of a spec and where it comes from"),
     "schema": (schema, "print the JSON Schema of specs"),

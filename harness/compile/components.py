@@ -6,7 +6,6 @@ Imports torch and executorch; used in compiler processes only.
 from __future__ import annotations
 
 import ctypes
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,13 @@ from harness.compile.job import Job, write_result
 from harness.compile.lower import Graph, HtpOptions, lower
 from harness.compile.pte import MethodContents, check_fully_delegated, read_methods
 from harness.compile.source import load, prompt_of, prompt_with_reply
+from harness.compile.stage_clock import StageClock
 from harness.manifest import Component, MethodFacts
 from models.checkpoint import Checkpoint
 from models.components import (
     Components,
     build_components,
+    build_text_decoder,
     build_tok_embedding,
     build_vision_encoder,
 )
@@ -56,15 +57,15 @@ def build_component(job: Job, folder: Path, log: Path, tell: Tell) -> None:
 
     `log` is where the HTP compiler's output goes, which tells the DRAM traffic.
     """
-    started = time.monotonic()
+    clock = StageClock(tell, "loading")
     checkpoint = load(job)
     build = {
         VISION_ENCODER: _build_vision_encoder,
         TOK_EMBEDDING: _build_tok_embedding,
         TEXT_DECODER: _build_text_decoder,
     }[job.part]
-    pte, measure_sqnr_db = build(job, checkpoint, tell)
-    tell("checking")
+    pte, measure_sqnr_db = build(job, checkpoint, clock)
+    clock("checking")
     methods = read_methods(pte)
     check_fully_delegated(job.part, methods, _method_names(job), calls=1)
     path = folder / pte_name(job)
@@ -72,11 +73,34 @@ def build_component(job: Job, folder: Path, log: Path, tell: Tell) -> None:
     facts = _method_facts(job, methods, _dram_traffic(log))
     sqnr_db = None
     if job.simulator:
-        tell("measuring on the simulator")
+        clock("measuring on the simulator")
         sqnr_db = measure_sqnr_db(path)
-    compile_s = round(time.monotonic() - started, 1)
-    recipe = job.made_by.as_dict()
-    write_result(folder, Component(path.name, "qnn", recipe, facts, sqnr_db, compile_s))
+    layers, parameters = _geometry(job, checkpoint)
+    stage_s = clock.seconds()
+    component = Component(
+        file=path.name,
+        backend="qnn",
+        recipe=job.made_by.as_dict(),
+        methods=facts,
+        sqnr_db=sqnr_db,
+        compile_s=round(sum(stage_s.values()), 1),
+        layers=layers,
+        parameters=parameters,
+        stage_s=stage_s,
+    )
+    write_result(folder, component)
+
+
+def _geometry(job: Job, checkpoint: Checkpoint) -> tuple[int | None, int]:
+    """Layers (None where there are none) and parameters of the component's float module."""
+    module = {
+        VISION_ENCODER: build_vision_encoder,
+        TOK_EMBEDDING: build_tok_embedding,
+        TEXT_DECODER: lambda checkpoint: build_text_decoder(checkpoint, job.context_length),
+    }[job.part](checkpoint)
+    layers = getattr(module, "layers", None)
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    return None if layers is None else len(layers), parameters
 
 
 def pte_name(job: Job) -> str:

@@ -40,7 +40,7 @@ class MethodContents:
 def read_methods(pte: bytes) -> dict[str, MethodContents]:
     """The methods of a PTE that do work; constant methods have no instructions and are left out."""
     program: Any = deserialize_pte_binary(pte).program
-    contents = (_read_method(plan) for plan in program.execution_plan)
+    contents = (read_plan(plan) for plan in program.execution_plan)
     return {m.name: m for m in contents if m.delegate_calls or m.cpu_kernels}
 
 
@@ -79,7 +79,8 @@ def check_fully_delegated(
     )
 
 
-def _read_method(plan: Any) -> MethodContents:
+def read_plan(plan: Any) -> MethodContents:
+    """One execution plan of a deserialised program."""
     calls, kernels = 0, []
     for chain in plan.chains:
         for instruction in chain.instructions:

@@ -35,7 +35,8 @@ if part == "dies":
     sys.exit(1)
 if part == "crashes":
     os.kill(os.getpid(), 9)
-time.sleep(float(os.environ.get("NAP", "0")))
+if part != os.environ.get("NO_NAP"):
+    time.sleep(float(os.environ.get("NAP", "0")))
 (folder / "result.json").write_text("{}")
 """
 
@@ -160,3 +161,22 @@ def test_worker_whose_parent_is_gone_ends_at_once(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == b""  # not even a first stage was told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_compile_killed_after_one_component_does_not_redo_it(tmp_path: Path) -> None:
+    parts = {part: a_job(part) for part in ("quick", "text_decoder")}
+    both = '{part: a_job(part) for part in ("quick", "text_decoder")}'
+    script = COMPILE_ONE.format(tests=str(Path(__file__).parent))
+    first = subprocess.Popen(
+        [sys.executable, "-c", script.replace('{"slow": a_job("slow")}', both), str(tmp_path)],
+        env={**os.environ, "NAP": "600", "NO_NAP": "quick"},
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("cache/quick-*/result.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    processes(tmp_path, []).run(parts)
+    assert calls(tmp_path).count("quick") == 1
+    assert (tmp_path / "calls").read_text().count("text_decoder") == 2
