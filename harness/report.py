@@ -1,4 +1,4 @@
-"""The runner's report: what one run did, with raw time stamps.
+"""The runner's report: what one process did, with raw time stamps.
 
 Nothing is computed on the device; `harness.metrics` makes numbers of these stamps.
 """
@@ -6,7 +6,7 @@ Nothing is computed on the device; `harness.metrics` makes numbers of these stam
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -17,14 +17,78 @@ from harness.errors import RunnerError
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-REPORT_SCHEMA_VERSION = 1
+REPORT_SCHEMA_VERSION = 2
 
-StopReason = Literal["stop_token", "max_new_tokens", "context_full"]
+StopReason = Literal[
+    "stop_token", "max_new_tokens", "fixed_tokens", "teacher_forced", "context_full"
+]
+RecordLogits = Literal["none", "top2", "full"]
 Span = tuple[int, int]  # begin and end, steady-clock nanoseconds
 
 _DOING = "reading the runner's report"
 # Unknown keys are let through: a newer runner may say more than we read.
 _STRICT = {"strict": True}
+
+
+@dataclass(frozen=True)
+class LookaheadShape:
+    """Lookahead decoding as the decode graph was made for it: window, n-gram length, guesses."""
+
+    __pydantic_config__ = _STRICT
+
+    window: int
+    ngram: int
+    gcap: int
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Seeded sampling: softmax of logits / temperature over the top_k best within top_p."""
+
+    __pydantic_config__ = _STRICT
+
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the run was asked for, as the runner understood it. `sampling` None: greedy.
+
+    `shared_memory` "rpc": graph inputs and outputs lay in QNN shared memory.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    mode: str
+    lookahead: LookaheadShape | None
+    sampling: Sampling | None
+    warmup: int
+    repeat: int
+    fixed_tokens: int | None
+    max_new_tokens: int
+    record_logits: RecordLogits
+    shared_memory: Literal["rpc", "ordinary"]
+    shared_memory_reason: str
+
+
+@dataclass(frozen=True)
+class LoadTimes:
+    """Steady-clock nanoseconds of the loads; `start` is the begin of the process."""
+
+    __pydantic_config__ = _STRICT
+
+    start: int
+    vision_encoder: Span
+    tok_embedding: Span
+    text_decoder: Span
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The components' loads."""
+        return self.vision_encoder, self.tok_embedding, self.text_decoder
 
 
 @dataclass(frozen=True)
@@ -37,8 +101,6 @@ class Timestamps:
 
     __pydantic_config__ = _STRICT
 
-    start: int
-    load: Mapping[str, Span]
     inference_start: int
     images: tuple[Span, ...]
     prefill: Span
@@ -48,14 +110,24 @@ class Timestamps:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Resident set of the runner process, bytes."""
+class ExecuteTimes:
+    """Nanoseconds inside `Method::execute`, one per call."""
 
     __pydantic_config__ = _STRICT
 
-    rss_after_load_bytes: int
-    rss_after_prefill_bytes: int
-    peak_rss_bytes: int
+    vision_encoder: tuple[int, ...]
+    prefill: tuple[int, ...]
+    decode: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LookaheadCounts:
+    """Tokens guessed from n-grams, and those of them that were right."""
+
+    __pydantic_config__ = _STRICT
+
+    proposed: int
+    accepted: int
 
 
 @dataclass(frozen=True)
@@ -74,31 +146,87 @@ class Logits:
 
 
 @dataclass(frozen=True)
-class Report:
-    """One successful run. `generated_token_ids` includes the stop token if one ended it."""
+class Turn:
+    """One prompt and its reply. `generated_token_ids` includes the stop token if one ended it.
+
+    In a teacher-forced turn they are the best ids at each position of the given reply.
+    """
 
     __pydantic_config__ = _STRICT
 
-    mode: str
     prompt_tokens: int
     image_tokens: int
     generated_token_ids: tuple[int, ...]
     stop_reason: StopReason
-    context_length: int
-    prefill_ar_len: int
     timestamps_ns: Timestamps
-    memory: Memory
+    execute_ns: ExecuteTimes
+    decode_steps: int
+    lookahead: LookaheadCounts | None
     requantized_entries: int
     logits: Logits | None
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """All turns of the request, once. A warm-up one is left out of every number."""
+
+    __pydantic_config__ = _STRICT
+
+    warmup: bool
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident set of the runner process, bytes."""
+
+    __pydantic_config__ = _STRICT
+
+    rss_after_load_bytes: int
+    rss_after_prefill_bytes: int
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """Cores the process may run on, and their clocks as seen; no clocks where none are told."""
+
+    __pydantic_config__ = _STRICT
+
+    affinity: tuple[int, ...]
+    frequency_khz: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One successful process of the runner."""
+
+    __pydantic_config__ = _STRICT
+
+    settings: Settings
+    context_length: int
+    max_seq_len: int
+    prefill_ar_len: int
+    decode_ar_len: int
+    load_ns: LoadTimes
+    iterations: tuple[Iteration, ...]
+    memory: Memory
+    cpu: Cpu
+    libraries: Mapping[str, str]
     build: Mapping[str, str]
+
+    @property
+    def measured(self) -> tuple[Iteration, ...]:
+        """The iterations that are no warm-up; at least one, each with at least one turn."""
+        return tuple(iteration for iteration in self.iterations if not iteration.warmup)
 
 
 def parse_report(data: bytes) -> Report:
     """Read a report strictly.
 
     Raises:
-        RunnerError: the runner reported an error (its `exit_code` is set), or the report
-            is garbled, of another schema, or contradicts itself.
+        RunnerError: the runner reported an error or crashed (its `exit_code` is set), or the
+            report is garbled, of another schema, or contradicts itself.
     """
     try:
         document = json.loads(data)
@@ -113,10 +241,11 @@ def parse_report(data: bytes) -> Report:
             expected=str(REPORT_SCHEMA_VERSION),
             hint="use a Runtime folder made by this version of the harness",
         )
-    if document.get("status") == "error":
+    status = document.get("status")
+    if status in ("error", "partial"):
         raise _reported_error(document.get("error"))
-    if document.get("status") != "ok":
-        raise _garbled(f"status is {document.get('status')!r}, neither 'ok' nor 'error'")
+    if status != "ok":
+        raise _garbled(f"status is {status!r}, none of 'ok', 'error', 'partial'")
     from pydantic import ValidationError
 
     try:
@@ -125,7 +254,7 @@ def parse_report(data: bytes) -> Report:
         first = err.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise _garbled(f"{where}: {first['msg']}") from err
-    problem = _contradiction(report)
+    problem = next(_contradictions(report), None)
     if problem is not None:
         raise _garbled(problem)
     return report
@@ -147,7 +276,7 @@ def _garbled(problem: str) -> RunnerError:
 def _reported_error(error: Any) -> RunnerError:
     """What the runner said of its own failure, as an error."""
     if not isinstance(error, dict):
-        return _garbled("status is 'error' and no error is told")
+        return _garbled("the run failed and no error is told")
     name, message = error.get("name", "unknown"), error.get("message", "no message")
     step = error.get("step")
     result = RunnerError(
@@ -159,27 +288,39 @@ def _reported_error(error: Any) -> RunnerError:
     return result
 
 
-def _contradiction(report: Report) -> str | None:
-    """The first thing in a well-typed report that cannot be."""
-    stamps = report.timestamps_ns
-    if len(stamps.tokens) != len(report.generated_token_ids):
-        return (
-            f"{len(stamps.tokens)} token time stamps "
-            f"for {len(report.generated_token_ids)} generated tokens"
+def _contradictions(report: Report) -> Iterator[str]:
+    """What in a well-typed report cannot be."""
+    if not report.measured:
+        yield "iterations: none but warm-ups"
+    if any(end < begin for begin, end in report.load_ns.spans):
+        yield "load_ns ends before it begins"
+    for i, iteration in enumerate(report.iterations):
+        if not iteration.turns:
+            yield f"iterations.{i}.turns is empty"
+        for j, turn in enumerate(iteration.turns):
+            yield from (f"iterations.{i}.turns.{j}.{it}" for it in _turn_contradictions(turn))
+
+
+def _turn_contradictions(turn: Turn) -> Iterator[str]:
+    stamps = turn.timestamps_ns
+    if len(stamps.tokens) != len(turn.generated_token_ids):
+        yield (
+            f"timestamps_ns.tokens: {len(stamps.tokens)} stamps "
+            f"for {len(turn.generated_token_ids)} generated tokens"
         )
-    if report.prompt_tokens < 1:
-        return f"prompt_tokens is {report.prompt_tokens}"
+    if turn.prompt_tokens < 1:
+        yield f"prompt_tokens is {turn.prompt_tokens}"
     spans = {
         "prefill": [stamps.prefill],
         "images": stamps.images,
         "prefill_steps": stamps.prefill_steps,
-        "load": tuple(stamps.load.values()),
     }
     for name, members in spans.items():
         if any(end < begin for begin, end in members):
-            return f"timestamps_ns.{name} ends before it begins"
-    course = [stamps.start, stamps.inference_start, *stamps.tokens, stamps.inference_end]
-    return None if _rises(course) else "timestamps_ns run backwards"
+            yield f"timestamps_ns.{name} ends before it begins"
+    course = [stamps.inference_start, *stamps.tokens, stamps.inference_end]
+    if not _rises(course):
+        yield "timestamps_ns run backwards"
 
 
 def _rises(values: Sequence[int]) -> bool:

@@ -4,46 +4,69 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
 from harness.bundle import Bundle
 from harness.device import Device, LocalFile, RunOutcome, RunPlan, run_on_device
 from harness.errors import RunnerError
 from harness.manifest import TOKENIZER_NAME
-from harness.report import Report, parse_report
+from harness.report import RecordLogits, Report, Sampling, Turn, parse_report
 from harness.runtime import Runtime
 from harness.tokens import detokenize
 from harness.vocabulary import Mode
 
-REQUEST_SCHEMA_VERSION = 1
+REQUEST_SCHEMA_VERSION = 2
+LOGITS_NAME = "logits.bin"
 _LAST_LINES = 8
 _SIGNALLED = 128  # exit codes above it: killed by a signal
 
 
 @dataclass(frozen=True)
 class CaseRun:
-    """What a run gave: the runner's report and the reply's text, special tokens left out.
+    """What a run gave: the runner's report and the replies' texts, special tokens left out.
 
-    `runner_s` is the time of the runner's process as this computer saw it.
+    `replies` are those of the first measured iteration, one per turn. `runner_s` is the time
+    of the runner's process as this computer saw it.
     """
 
     report: Report
-    reply: str
+    replies: tuple[str, ...]
     runner_s: float
     pushed_bytes: int
+
+    @property
+    def turn(self) -> Turn:
+        """The last turn of the first measured iteration."""
+        return self.report.measured[0].turns[-1]
+
+    @property
+    def reply(self) -> str:
+        """The text of `turn`."""
+        return self.replies[-1]
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run. `timeout_s` bounds the runner's process, which is then killed."""
+    """What to run. `timeout_s` bounds the runner's process, which is then killed.
+
+    The case is run `warmup` times, then `repeat` times that count, all in one process.
+    `fixed_tokens` generates exactly so many in each turn, whatever the stop ids say.
+    `sampling` None is greedy. With `teacher_forced` the last turn is fed this reply instead
+    of its own. `record_logits` costs a second look over the vocabulary at each token.
+    """
 
     bundle: Bundle
     case_name: str
     mode: Mode
     max_new_tokens: int
     timeout_s: float
-    record_logits: bool = False  # costs a second look over the vocabulary at each token
+    warmup: int = 0
+    repeat: int = 1
+    fixed_tokens: int | None = None
+    sampling: Sampling | None = None
+    teacher_forced: tuple[int, ...] | None = None
+    record_logits: RecordLogits = "none"
 
     def __str__(self) -> str:
         return f"{self.bundle.manifest.model}-{self.mode}-{self.case_name}"
@@ -72,9 +95,12 @@ def run_case(
     )
     outcome = run_on_device(device, plan, on_push)
     report = _read_report(outcome, f"running {request} on {device.serial}")
+    tokenizer = request.bundle.path_of(TOKENIZER_NAME)
     return CaseRun(
         report=report,
-        reply=detokenize(request.bundle.path_of(TOKENIZER_NAME), report.generated_token_ids),
+        replies=tuple(
+            detokenize(tokenizer, turn.generated_token_ids) for turn in report.measured[0].turns
+        ),
         runner_s=outcome.runner_s,
         pushed_bytes=outcome.pushed_bytes,
     )
@@ -83,32 +109,56 @@ def run_case(
 def request_json(request: RunRequest) -> bytes:
     """The runner's request; paths are those of the run folder."""
     manifest = request.bundle.manifest
-    case = manifest.cases[request.case_name]
     ptes = {f"{name}_pte": part.file for name, part in manifest.components.items()}
     document = {
         "schema_version": REQUEST_SCHEMA_VERSION,
         "mode": request.mode,
         **ptes,
-        "prompt_token_ids": case.prompt_token_ids,
+        "turns": _turns(request),
         "image_token_id": manifest.image_token_id,
-        "images": [{"path": image.path, "shape": image.shape} for image in case.images],
         "stop_token_ids": manifest.stop_token_ids,
         "max_new_tokens": request.max_new_tokens,
+        "warmup": request.warmup,
+        "repeat": request.repeat,
         "record_logits": request.record_logits,
+        "files_sha256": {
+            name: manifest.files[name].sha256
+            for name in _bundle_files(request.bundle, request.case_name)
+        },
     }
+    if request.fixed_tokens is not None:
+        document["fixed_tokens"] = request.fixed_tokens
+    if request.sampling is not None:
+        document["sampling"] = asdict(request.sampling)
+    if request.record_logits == "full":
+        document["logits_path"] = LOGITS_NAME
     return json.dumps(document).encode()
+
+
+def _turns(request: RunRequest) -> list[dict[str, object]]:
+    case = request.bundle.manifest.cases[request.case_name]
+    images = [{"path": image.path, "shape": image.shape} for image in case.images]
+    turns: list[dict[str, object]] = [{"prompt_token_ids": case.prompt_token_ids, "images": images}]
+    if request.teacher_forced is not None:
+        turns[-1]["teacher_forced_token_ids"] = request.teacher_forced
+    return turns
+
+
+def _bundle_files(bundle: Bundle, case_name: str) -> list[str]:
+    """What of the bundle a run needs, by its name in the bundle."""
+    manifest = bundle.manifest
+    names = [part.file for part in manifest.components.values()]
+    return names + [image.path for image in manifest.cases[case_name].images]
 
 
 def _files(runtime: Runtime, bundle: Bundle, case_name: str) -> Mapping[str, LocalFile]:
     """Names in the run folder: the Runtime's flat, the bundle's as in the bundle."""
     manifest = bundle.manifest
-    names = [part.file for part in manifest.components.values()]
-    names += [image.path for image in manifest.cases[case_name].images]
     files = {
         str(PurePosixPath(name)): LocalFile(
             bundle.dir / name, manifest.files[name].sha256, manifest.files[name].size_bytes
         )
-        for name in names
+        for name in _bundle_files(bundle, case_name)
     }
     for name, entry in runtime.files.items():
         files[name] = LocalFile(runtime.dir / name, entry.sha256, entry.size_bytes)

@@ -8,8 +8,8 @@ file: `VLM_STUB_SCRIPT` in the environment, else `stub_script.json` in the run f
                   "reply": {"reply_token_ids": [5, 6, 2]}}],
      "default": {"reply_token_ids": [7, 2], "decode_tokens_per_s": 60.0}}
 
-The first entry whose `match` agrees in every key it has is taken, else `default`. Keys of
-a reply, all optional: `reply_token_ids`, `prefill_s`, `decode_tokens_per_s`, `encode_s` (per
+For each turn the first entry whose `match` agrees in every key it has is taken, else `default`;
+a process misbehaves as its first turn says. Keys of a reply, all optional: `reply_token_ids`, `prefill_s`, `decode_tokens_per_s`, `encode_s` (per
 image), `load_s` (per component), `peak_rss_bytes`, `context_length`, `prefill_ar_len`,
 `requantized_entries`, `sleep_s` (real time the run takes; all other times are only told),
 `stderr`, and `misbehave`:
@@ -52,30 +52,30 @@ def main() -> int:
         request = json.loads(args.request.read_text(encoding="utf-8"))
         script_path = Path(os.environ.get("VLM_STUB_SCRIPT", SCRIPT_NAME))
         script = json.loads(script_path.read_text(encoding="utf-8"))
-        reply = find_reply(script, request)
+        replies = [find_reply(script, request["mode"], turn) for turn in request["turns"]]
     except (OSError, ValueError, LookupError) as err:
         print(f"stub runner: {err}", file=sys.stderr)
         return _EXIT_BAD_REQUEST
-    if "stderr" in reply:
-        print(reply["stderr"], file=sys.stderr, flush=True)
-    time.sleep(reply.get("sleep_s", 0.0))
-    report = make_report(request, reply)
-    return _finish(report, args.report, reply.get("misbehave", {"kind": "nothing"}))
+    first = replies[0]
+    if "stderr" in first:
+        print(first["stderr"], file=sys.stderr, flush=True)
+    time.sleep(first.get("sleep_s", 0.0))
+    report = make_report(request, replies)
+    return _finish(report, args.report, first.get("misbehave", {"kind": "nothing"}))
 
 
-def find_reply(script: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
-    """The script's reply to a request.
+def find_reply(script: dict[str, Any], mode: str, turn: dict[str, Any]) -> dict[str, Any]:
+    """The script's reply to a turn of a request.
 
     Raises:
         LookupError: it has none.
-        OSError: an image of the request cannot be read.
+        OSError: an image of the turn cannot be read.
     """
     facts: dict[str, object] = {
-        "prompt_token_ids": request["prompt_token_ids"],
-        "mode": request["mode"],
+        "prompt_token_ids": turn["prompt_token_ids"],
+        "mode": mode,
         "image_sha256": [
-            hashlib.sha256(Path(image["path"]).read_bytes()).hexdigest()
-            for image in request["images"]
+            hashlib.sha256(Path(image["path"]).read_bytes()).hexdigest() for image in turn["images"]
         ],
     }
     for entry in script.get("replies", []):
@@ -88,39 +88,97 @@ def find_reply(script: dict[str, Any], request: dict[str, Any]) -> dict[str, Any
     return default
 
 
-def make_report(request: dict[str, Any], reply: dict[str, Any]) -> dict[str, Any]:
-    """The report of a run that gives this reply to this request."""
-    prompt = request["prompt_token_ids"]
-    tokens, stop_reason = _generated(request, reply)
-    peak_rss_bytes = reply.get("peak_rss_bytes", 512 << 20)
+def make_report(request: dict[str, Any], replies: list[dict[str, Any]]) -> dict[str, Any]:
+    """The report of a run that gives these replies to the request's turns."""
+    first, clock = replies[0], _Clock()
+    peak_rss_bytes = first.get("peak_rss_bytes", 512 << 20)
+    warmup, repeat = request.get("warmup", 0), request.get("repeat", 1)
+    components = ("vision_encoder", "tok_embedding", "text_decoder")
+    load_ns = {"start": clock.now} | {
+        component: clock.span(first.get("load_s", 0.05)) for component in components
+    }
+    iterations = [
+        {
+            "warmup": number < warmup,
+            "turns": [
+                _turn(request, turn, reply, clock)
+                for turn, reply in zip(request["turns"], replies, strict=True)
+            ],
+        }
+        for number in range(warmup + repeat)
+    ]
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "status": "ok",
         "error": None,
-        "mode": request["mode"],
-        "prompt_tokens": len(prompt),
-        "image_tokens": prompt.count(request["image_token_id"]),
-        "generated_token_ids": tokens,
-        "stop_reason": stop_reason,
-        "context_length": reply.get("context_length", 1024),
-        "prefill_ar_len": reply.get("prefill_ar_len", 1 if request["mode"] == "kv" else 32),
-        "timestamps_ns": _timestamps(request, reply, len(tokens)),
+        "settings": _settings(request, warmup, repeat),
+        "context_length": first.get("context_length", 1024),
+        "max_seq_len": first.get("max_seq_len", first.get("context_length", 1024)),
+        "prefill_ar_len": first.get("prefill_ar_len", 1 if request["mode"] == "kv" else 32),
+        "decode_ar_len": 1,
+        "load_ns": load_ns,
+        "iterations": iterations,
         "memory": {
             "rss_after_load_bytes": peak_rss_bytes // 2,
             "rss_after_prefill_bytes": peak_rss_bytes * 3 // 4,
             "peak_rss_bytes": peak_rss_bytes,
         },
-        "requantized_entries": reply.get("requantized_entries", 0),
-        "logits": _logits(tokens) if request.get("record_logits") else None,
+        "cpu": {"affinity": [0], "frequency_khz": []},
+        "libraries": {},
         "build": {"compiler": "stub", "build_type": "Release", "abi": "x86_64"},
     }
 
 
-def _generated(request: dict[str, Any], reply: dict[str, Any]) -> tuple[list[int], str]:
+def _settings(request: dict[str, Any], warmup: int, repeat: int) -> dict[str, Any]:
+    return {
+        "mode": request["mode"],
+        "lookahead": request.get("lookahead"),
+        "sampling": request.get("sampling"),
+        "warmup": warmup,
+        "repeat": repeat,
+        "fixed_tokens": request.get("fixed_tokens"),
+        "max_new_tokens": request["max_new_tokens"],
+        "record_logits": request.get("record_logits", "none"),
+        "shared_memory": "ordinary",
+        "shared_memory_reason": "the stub runs no graph",
+    }
+
+
+def _turn(
+    request: dict[str, Any], turn: dict[str, Any], reply: dict[str, Any], clock: _Clock
+) -> dict[str, Any]:
+    """One turn as reported; the clock moves on by what the reply says it takes."""
+    prompt = turn["prompt_token_ids"]
+    tokens, stop_reason = _generated(request, turn, reply)
+    recorded = request.get("record_logits", "none") != "none"
+    return {
+        "prompt_tokens": len(prompt),
+        "image_tokens": prompt.count(request["image_token_id"]),
+        "generated_token_ids": tokens,
+        "stop_reason": stop_reason,
+        "timestamps_ns": _timestamps(turn, reply, len(tokens), clock),
+        "execute_ns": {"vision_encoder": [], "prefill": [], "decode": []},
+        "decode_steps": max(len(tokens) - 1, 0),
+        "lookahead": None,
+        "requantized_entries": reply.get("requantized_entries", 0),
+        "logits": _logits(tokens) if recorded else None,
+    }
+
+
+def _generated(
+    request: dict[str, Any], turn: dict[str, Any], reply: dict[str, Any]
+) -> tuple[list[int], str]:
     """The reply's tokens up to the first stop token or the limit, and why they end."""
+    scripted = reply.get("reply_token_ids", [])
+    if "teacher_forced_token_ids" in turn:
+        return list(turn["teacher_forced_token_ids"]), "teacher_forced"
+    if "fixed_tokens" in request:
+        tokens = scripted or request["stop_token_ids"]
+        count = request["fixed_tokens"]
+        return [tokens[i % len(tokens)] for i in range(count)], "fixed_tokens"
     stop_ids = set(request["stop_token_ids"])
-    tokens: list[int] = []
-    for token in reply.get("reply_token_ids", []):
+    tokens = []
+    for token in scripted:
         if len(tokens) == request["max_new_tokens"]:
             return tokens, "max_new_tokens"
         tokens.append(token)
@@ -130,26 +188,17 @@ def _generated(request: dict[str, Any], reply: dict[str, Any]) -> tuple[list[int
 
 
 def _timestamps(
-    request: dict[str, Any], reply: dict[str, Any], token_count: int
+    turn: dict[str, Any], reply: dict[str, Any], token_count: int, clock: _Clock
 ) -> dict[str, object]:
     """steady_clock times as scripted, from now on, in nanoseconds."""
-    clock = _Clock()
-    start = clock.now
-    load_s = reply.get("load_s", 0.05)
-    load = {
-        component: clock.span(load_s)
-        for component in ("vision_encoder", "tok_embedding", "text_decoder")
-    }
     inference_start = clock.now
-    images = [clock.span(reply.get("encode_s", 0.02)) for _image in request["images"]]
+    images = [clock.span(reply.get("encode_s", 0.02)) for _image in turn["images"]]
     prefill = clock.span(reply.get("prefill_s", 0.1))
     tokens = [clock.now] if token_count else []
     step_s = 1.0 / reply.get("decode_tokens_per_s", 50.0)
     for _token in range(token_count - 1):
         tokens.append(clock.span(step_s)[1])
     return {
-        "start": start,
-        "load": load,
         "inference_start": inference_start,
         "images": images,
         "prefill": prefill,
@@ -192,7 +241,7 @@ def _finish(report: dict[str, Any], report_path: Path, misbehaviour: dict[str, A
     }
     if kind in spoilt:
         _write_whole(report_path, spoilt[kind])
-        tokens = len(report["generated_token_ids"])
+        tokens = len(report["iterations"][0]["turns"][0]["generated_token_ids"])
         print("PyTorchObserver " + json.dumps({"generated_tokens": tokens}), flush=True)
         return 0
     if kind == "error":

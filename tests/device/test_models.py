@@ -51,7 +51,7 @@ def rate_verdicts(
 ) -> list[Verdict]:
     """One per floor. Under `--strict` a floor that does not know this SoC is an error."""
     facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
-    metrics = measure_all(first_run.report)
+    metrics = measure_all(first_run.turn, first_run.report)
     conditions = Conditions(subject.mode, bundle.manifest.max_seq_len, bundle.manifest.target)
     verdicts = judge_bounds(
         (*subject.spec.floors, *subject.spec.metric_ceilings),
@@ -114,10 +114,10 @@ def test_answer(
     record_property: Callable[[str, object], None],
 ) -> None:
     """The reply alone holds the expected words and none of the forbidden ones."""
-    report = case_run.report
-    reply = Reply(case_run.reply, report.generated_token_ids, report.stop_reason)
+    turn = case_run.turn
+    reply = Reply(case_run.reply, turn.generated_token_ids, turn.stop_reason)
     verdict = judge_answer(case, reply)
-    metrics = measure_all(case_run.report)
+    metrics = measure_all(turn, case_run.report)
     facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
     row = Row(
         model=subject.spec.model,

@@ -82,7 +82,7 @@ def test_kv_bundle_has_the_decode_graph_only_and_answers(
     assert decoder.sqnr_db >= 25
     name, case = next(iter(tiny_spec.cases.items()))
     run = run_case(phone, runtime, RunRequest(bundle, name, "kv", case.max_new_tokens, 300.0))
-    assert run.report.generated_token_ids == bundle.manifest.cases[name].reference_token_ids
+    assert run.turn.generated_token_ids == bundle.manifest.cases[name].reference_token_ids
 
 
 def test_silicon_bundle_shares_weights_and_is_smaller(tiny_spec: Spec, tiny_bundle: Bundle) -> None:

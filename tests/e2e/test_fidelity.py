@@ -9,7 +9,7 @@ import pytest
 
 from harness.bundle import Bundle
 from harness.device import Device
-from harness.report import Report
+from harness.report import Turn
 from harness.runs import CaseRun, RunRequest, run_case
 from harness.runtime import Runtime
 from harness.spec import Spec
@@ -30,7 +30,7 @@ def runs(phone: Device, runtime: Runtime, fresh_bundle: Bundle, fresh_spec: Spec
         (mode, name): run_case(
             phone,
             runtime,
-            RunRequest(fresh_bundle, name, mode, case.max_new_tokens, 300.0, record_logits=True),
+            RunRequest(fresh_bundle, name, mode, case.max_new_tokens, 300.0, record_logits="top2"),
         )
         for mode in MODES
         for name, case in fresh_spec.cases.items()
@@ -43,7 +43,7 @@ def test_replies_are_the_float_models(mode: str, runs: Runs, fresh_bundle: Bundl
     differing = {
         name: (runs[mode, name].reply, case.reference_text)
         for name, case in cases.items()
-        if runs[mode, name].report.generated_token_ids != case.reference_token_ids
+        if runs[mode, name].turn.generated_token_ids != case.reference_token_ids
     }
     agreement = 1 - len(differing) / len(cases)
     print(f"{mode}: {agreement:.1%} of {len(cases)} replies are the float model's; {differing}")
@@ -55,7 +55,7 @@ def test_hybrid_and_kv_reply_alike_but_for_ties(
 ) -> None:
     parted = {}
     for name in fresh_bundle.manifest.cases:
-        kv, hybrid = runs["kv", name].report, runs["hybrid", name].report
+        kv, hybrid = runs["kv", name].turn, runs["hybrid", name].turn
         if kv.generated_token_ids != hybrid.generated_token_ids:
             position = first_difference(kv, hybrid)
             parted[name] = (position, steps_apart(kv, position), steps_apart(hybrid, position))
@@ -100,23 +100,23 @@ def test_dram_traffic_of_the_decoder_is_known(fresh_bundle: Bundle) -> None:
 
 
 def test_reports_hold_a_whole_run(runs: Runs) -> None:
-    report = runs["hybrid", "fresh_0"].report
-    assert report.stop_reason == "stop_token"
-    assert report.image_tokens == 16
-    assert len(report.timestamps_ns.images) == 1
-    assert len(report.timestamps_ns.prefill_steps) == -(-report.prompt_tokens // 32)
-    assert report.requantized_entries == 0
+    report, turn = runs["hybrid", "fresh_0"].report, runs["hybrid", "fresh_0"].turn
+    assert turn.stop_reason == "stop_token"
+    assert turn.image_tokens == 16
+    assert len(turn.timestamps_ns.images) == 1
+    assert len(turn.timestamps_ns.prefill_steps) == -(-turn.prompt_tokens // 32)
+    assert turn.requantized_entries == 0
     assert report.memory.peak_rss_bytes > 0
 
 
-def first_difference(one: Report, other: Report) -> int:
+def first_difference(one: Turn, other: Turn) -> int:
     """Position of the first generated token in which two runs differ."""
     pairs = zip_longest(one.generated_token_ids, other.generated_token_ids)
     return next(index for index, (a, b) in enumerate(pairs) if a != b)
 
 
-def steps_apart(report: Report, position: int) -> float:
+def steps_apart(turn: Turn, position: int) -> float:
     """Quantisation steps between the two best logits at one generated token."""
-    assert report.logits is not None
-    (_, best), (_, second) = report.logits.top[position]
+    assert turn.logits is not None
+    (_, best), (_, second) = turn.logits.top[position]
     return best - second

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.metrics import decode_tokens_per_s, prefill_tokens_per_s
-from harness.report import parse_report
+from harness.report import Report, parse_report
 from harness.runtime import load_runtime
 from harness.virtual_phone.stub_runner import make_report
 from harness.virtual_phone.stub_runtime import make_stub_runtime
@@ -18,16 +18,24 @@ from harness.virtual_phone.stub_runtime import make_stub_runtime
 from .conftest import ConnectedPhone
 
 REQUEST: dict[str, Any] = {
-    "schema_version": 1,
+    "schema_version": 2,
     "mode": "hybrid",
-    "prompt_token_ids": [1, 9, 9, 3],
+    "turns": [
+        {
+            "prompt_token_ids": [1, 9, 9, 3],
+            "images": [{"path": "pixels_0.bin", "shape": [1, 3, 2, 2]}],
+        }
+    ],
     "image_token_id": 9,
-    "images": [{"path": "pixels_0.bin", "shape": [1, 3, 2, 2]}],
     "stop_token_ids": [2],
     "max_new_tokens": 4,
-    "record_logits": False,
 }
 PIXELS = bytes(48)
+
+
+def _first_turn(text: bytes) -> dict[str, Any]:
+    turn: dict[str, Any] = json.loads(text)["iterations"][0]["turns"][0]
+    return turn
 
 
 def _run(
@@ -57,28 +65,58 @@ def test_stub_scripted_reply_becomes_the_report(
         "peak_rss_bytes": 1000,
     }
     code, text = _run(shared_phone, tmp_path, {"default": reply})
-    report = json.loads(text)
-    times = report["timestamps_ns"]
+    report, turn = json.loads(text), _first_turn(text)
+    times = turn["timestamps_ns"]
     assert code == 0
-    assert report["generated_token_ids"] == [5, 6, 2]
-    assert report["stop_reason"] == "stop_token"
-    assert (report["prompt_tokens"], report["image_tokens"]) == (4, 2)
+    assert turn["generated_token_ids"] == [5, 6, 2]
+    assert turn["stop_reason"] == "stop_token"
+    assert (turn["prompt_tokens"], turn["image_tokens"]) == (4, 2)
     assert times["prefill"][1] - times["prefill"][0] == 500_000_000
     assert times["images"][0][1] - times["images"][0][0] == 250_000_000
     assert times["tokens"][2] - times["tokens"][0] == 50_000_000
-    assert times["start"] <= times["inference_start"] <= times["tokens"][0]
+    assert report["load_ns"]["start"] <= times["inference_start"] <= times["tokens"][0]
     assert times["tokens"][-1] <= times["inference_end"]
     assert report["memory"]["peak_rss_bytes"] == 1000
 
 
-def test_stub_report_is_one_the_harness_reads(tmp_path: Path) -> None:
-    (tmp_path / "pixels_0.bin").write_bytes(PIXELS)
+def _report(request: dict[str, Any], replies: list[dict[str, Any]]) -> Report:
+    return parse_report(json.dumps(make_report(request, replies)).encode())
+
+
+def test_stub_report_is_one_the_harness_reads() -> None:
     reply = {"reply_token_ids": [5, 6, 7, 2], "prefill_s": 0.5, "decode_tokens_per_s": 40.0}
-    request = {**REQUEST, "record_logits": True}
-    report = parse_report(json.dumps(make_report(request, reply)).encode())
-    assert report.generated_token_ids == (5, 6, 7, 2)
-    assert decode_tokens_per_s(report) == pytest.approx(40.0)
-    assert prefill_tokens_per_s(report) == pytest.approx(8.0)
+    request = {**REQUEST, "record_logits": "top2"}
+    (turn,) = _report(request, [reply]).measured[0].turns
+    assert turn.generated_token_ids == (5, 6, 7, 2)
+    assert decode_tokens_per_s(turn) == pytest.approx(40.0)
+    assert prefill_tokens_per_s(turn) == pytest.approx(8.0)
+
+
+def test_stub_repeats_follow_warm_ups_in_one_report() -> None:
+    report = _report({**REQUEST, "warmup": 1, "repeat": 2}, [{"reply_token_ids": [5, 2]}])
+    assert [iteration.warmup for iteration in report.iterations] == [True, False, False]
+    starts = [it.turns[0].timestamps_ns.inference_start for it in report.iterations]
+    assert starts == sorted(set(starts))
+
+
+def test_stub_turns_are_answered_one_by_one() -> None:
+    request = {**REQUEST, "turns": [*REQUEST["turns"], {"prompt_token_ids": [4], "images": []}]}
+    report = _report(request, [{"reply_token_ids": [5, 2]}, {"reply_token_ids": [6, 2]}])
+    found = [turn.generated_token_ids for turn in report.measured[0].turns]
+    assert found == [(5, 2), (6, 2)]
+
+
+def test_stub_fixed_tokens_are_exactly_so_many() -> None:
+    (turn,) = (
+        _report({**REQUEST, "fixed_tokens": 5}, [{"reply_token_ids": [5, 2]}]).measured[0].turns
+    )
+    assert (turn.generated_token_ids, turn.stop_reason) == ((5, 2, 5, 2, 5), "fixed_tokens")
+
+
+def test_stub_teacher_forced_reply_is_agreed_with() -> None:
+    turns = [{**REQUEST["turns"][0], "teacher_forced_token_ids": [8, 9]}]
+    (turn,) = _report({**REQUEST, "turns": turns}, [{}]).measured[0].turns
+    assert (turn.generated_token_ids, turn.stop_reason) == ((8, 9), "teacher_forced")
 
 
 def test_stub_runtime_is_one_the_harness_loads(tmp_path: Path) -> None:
@@ -89,9 +127,9 @@ def test_stub_runtime_is_one_the_harness_loads(tmp_path: Path) -> None:
 def test_stub_reply_is_cut_at_the_limit(shared_phone: ConnectedPhone, tmp_path: Path) -> None:
     script = {"default": {"reply_token_ids": [5, 6, 7]}}
     _code, text = _run(shared_phone, tmp_path, script, max_new_tokens=2)
-    report = json.loads(text)
-    assert report["generated_token_ids"] == [5, 6]
-    assert report["stop_reason"] == "max_new_tokens"
+    turn = _first_turn(text)
+    assert turn["generated_token_ids"] == [5, 6]
+    assert turn["stop_reason"] == "max_new_tokens"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +149,7 @@ def test_stub_reply_is_chosen_by_the_request(
         "default": {"reply_token_ids": [4]},
     }
     _code, text = _run(shared_phone, tmp_path, script)
-    assert json.loads(text)["generated_token_ids"] == tokens
+    assert _first_turn(text)["generated_token_ids"] == tokens
 
 
 @pytest.mark.parametrize(

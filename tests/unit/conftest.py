@@ -158,26 +158,14 @@ def edit_manifest() -> Callable[[Path, Callable[[dict[str, Any]], object]], None
 
 @pytest.fixture
 def report_document() -> dict[str, Any]:
-    """A runner's report: three tokens, 10 ms and 30 ms apart, 100 ms after the start."""
+    """A runner's report of one turn: three tokens, 10 and 30 ms apart, 100 ms after the start."""
     ms = 1_000_000
-    return {
-        "schema_version": 1,
-        "status": "ok",
-        "error": None,
-        "mode": "hybrid",
+    turn = {
         "prompt_tokens": 40,
         "image_tokens": 16,
         "generated_token_ids": [5, 6, 2],
         "stop_reason": "stop_token",
-        "context_length": 128,
-        "prefill_ar_len": 32,
         "timestamps_ns": {
-            "start": 0,
-            "load": {
-                "vision_encoder": [10 * ms, 20 * ms],
-                "tok_embedding": [20 * ms, 25 * ms],
-                "text_decoder": [25 * ms, 60 * ms],
-            },
             "inference_start": 1000 * ms,
             "images": [[1000 * ms, 1020 * ms]],
             "prefill": [1020 * ms, 1100 * ms],
@@ -185,12 +173,49 @@ def report_document() -> dict[str, Any]:
             "tokens": [1100 * ms, 1110 * ms, 1140 * ms],
             "inference_end": 1150 * ms,
         },
+        "execute_ns": {
+            "vision_encoder": [19 * ms],
+            "prefill": [38 * ms, 37 * ms],
+            "decode": [9 * ms, 29 * ms],
+        },
+        "decode_steps": 2,
+        "lookahead": None,
+        "requantized_entries": 0,
+        "logits": None,
+    }
+    return {
+        "schema_version": 2,
+        "status": "ok",
+        "error": None,
+        "settings": {
+            "mode": "hybrid",
+            "lookahead": None,
+            "sampling": None,
+            "warmup": 0,
+            "repeat": 1,
+            "fixed_tokens": None,
+            "max_new_tokens": 16,
+            "record_logits": "none",
+            "shared_memory": "ordinary",
+            "shared_memory_reason": "no libcdsprpc.so",
+        },
+        "context_length": 128,
+        "max_seq_len": 128,
+        "prefill_ar_len": 32,
+        "decode_ar_len": 1,
+        "load_ns": {
+            "start": 0,
+            "vision_encoder": [10 * ms, 20 * ms],
+            "tok_embedding": [20 * ms, 25 * ms],
+            "text_decoder": [25 * ms, 60 * ms],
+        },
+        "iterations": [{"warmup": False, "turns": [turn]}],
         "memory": {
             "rss_after_load_bytes": 2**20,
             "rss_after_prefill_bytes": 2**21,
             "peak_rss_bytes": 3 * 2**20,
         },
-        "requantized_entries": 0,
-        "logits": None,
+        "cpu": {"affinity": [0, 1], "frequency_khz": [2_000_000, 2_000_000]},
+        "libraries": {"libQnnHtp.so": "2.49.40"},
         "build": {"compiler": "g++", "build_type": "Release", "abi": "x86_64"},
     }
