@@ -76,19 +76,23 @@ class Settings:
 
 @dataclass(frozen=True)
 class LoadTimes:
-    """Steady-clock nanoseconds of the loads; `start` is the begin of the process."""
+    """Steady-clock nanoseconds of the loads; `start` is the begin of the process.
+
+    `vision_encoder` is None where no turn has a picture, so that it was not loaded.
+    """
 
     __pydantic_config__ = _STRICT
 
     start: int
-    vision_encoder: Span
+    vision_encoder: Span | None
     tok_embedding: Span
     text_decoder: Span
 
     @property
     def spans(self) -> tuple[Span, ...]:
         """The components' loads."""
-        return self.vision_encoder, self.tok_embedding, self.text_decoder
+        first = () if self.vision_encoder is None else (self.vision_encoder,)
+        return *first, self.tok_embedding, self.text_decoder
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from harness.bundle import Bundle
 from harness.device import Device, LocalFile, RunOutcome, RunPlan, run_on_device
 from harness.errors import RunnerError
+from harness.failures import explain_exit, hint_for, signal_name
 from harness.manifest import TOKENIZER_NAME
 from harness.report import RecordLogits, Report, Sampling, Turn, parse_report
 from harness.runtime import Runtime
@@ -176,18 +177,21 @@ def _read_report(outcome: RunOutcome, doing: str) -> Report:
             return report
     code = outcome.exit_code
     ended = (
-        f"was killed by signal {code - _SIGNALLED}"
+        f"was killed by signal {signal_name(code - _SIGNALLED)}"
         if code > _SIGNALLED
         else f"ended with exit code {code}"
     )
     left = "and left no report" if outcome.report_json is None else "though it reports success"
-    raise _told(RunnerError(doing, f"the runner {ended} {left}"), outcome)
+    explained = explain_exit(code, outcome.stderr) if code <= _SIGNALLED else None
+    why = f": {explained}" if explained else ""
+    raise _told(RunnerError(doing, f"the runner {ended} {left}{why}"), outcome)
 
 
 def _told(error: RunnerError, outcome: RunOutcome) -> RunnerError:
-    """The error with the runner's exit code and last words."""
+    """The error with the runner's exit code, what to do about it, and the last words."""
     error.exit_code = outcome.exit_code
     error.stderr = outcome.stderr
+    error.hint = error.hint or hint_for(outcome.exit_code, outcome.stderr)
     last = outcome.stderr.strip().splitlines()[-_LAST_LINES:]
     if last:
         error.problem += "; its last words:" + "".join(f"\n    | {line}" for line in last)

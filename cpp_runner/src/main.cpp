@@ -10,6 +10,8 @@
 #include <executorch/runtime/platform/runtime.h>
 
 #include "clock.h"
+#include "crash_report.h"
+#include "log_tap.h"
 #include "options.h"
 #include "report.h"
 #include "request.h"
@@ -49,6 +51,17 @@ Status read_and_run_guarded(const std::string& request_path, vlm::Report& report
   }
 }
 
+// A failure told by a library, with what its log line is known to mean.
+Failure explained(Failure failure, const vlm::FailureSignature* known) {
+  if (known == nullptr || (failure.code != ExitCode::kLoadFailed &&
+                           failure.code != ExitCode::kExecutionFailed)) {
+    return failure;
+  }
+  failure.code = known->code;
+  failure.message += std::string("; ") + known->explanation;
+  return failure;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -67,8 +80,12 @@ int main(int argc, char** argv) {
 
   vlm::Report report;
   report.timestamps.start_ns = start_ns;
-  const Status status = read_and_run_guarded(options.value().request_path, report);
+  vlm::leave_report_on_signal(options.value().report_path, report);
+  auto log_tap = vlm::LogTap::start();
+  Status status = read_and_run_guarded(options.value().request_path, report);
+  const vlm::FailureSignature* known = log_tap == nullptr ? nullptr : log_tap->finish();
   if (!status.ok()) {
+    status = explained(status.failure(), known);
     report.error = status.failure();
   }
   const Status written =

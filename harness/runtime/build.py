@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.errors import RuntimeFolderError
+from harness.failures import FAILURES_PATH
 from harness.runtime.toolchain import DOING, Toolchain
 
 Progress = Callable[[str], None]
 
 EXECUTABLE = "vlm_runner"
 SOURCE_DIR = Path(__file__).parents[2] / "cpp_runner"
-_BUILT_FROM = ("CMakeLists.txt", "src")
+_BUILT_FROM = ("CMakeLists.txt", "cmake", "src")
 
 
 def source_files() -> tuple[Path, ...]:
@@ -47,6 +48,7 @@ def source_sha256() -> str:
         content = path.read_bytes()
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
+    digest.update(FAILURES_PATH.read_bytes())  # the runner's exit codes are made of it
     return digest.hexdigest()
 
 
