@@ -17,27 +17,42 @@ void put(std::uint8_t* cells, std::size_t index, T value) {
 
 }  // namespace
 
-AttentionMask::AttentionMask(ElementType type, std::size_t ar_len, std::size_t context_length)
-    : type_(type),
-      ar_len_(ar_len),
-      context_length_(context_length),
-      cells_(ar_len * context_length * element_size(type)) {
-  clear();
+AttentionMask::AttentionMask(ElementType type, std::size_t ar_len, std::size_t context_length,
+                             std::uint8_t* cells)
+    : type_(type), ar_len_(ar_len), context_length_(context_length), cells_(cells) {
+  open_ = context_length - ar_len;
+  close();
+  std::vector<bool> causal(ar_len * ar_len);
+  for (std::size_t row = 0; row < ar_len; ++row) {
+    for (std::size_t column = 0; column <= row; ++column) {
+      causal[row * ar_len + column] = true;
+    }
+  }
+  set_current(causal);
+}
+
+void AttentionMask::set_current(const std::vector<bool>& attends) {
+  for (std::size_t row = 0; row < ar_len_; ++row) {
+    for (std::size_t column = 0; column < ar_len_; ++column) {
+      set(row, context_length_ - ar_len_ + column, attends[row * ar_len_ + column]);
+    }
+  }
 }
 
 void AttentionMask::set(std::size_t row, std::size_t column, bool attend) {
   const std::size_t index = row * context_length_ + column;
+  bytes_touched_ += element_size(type_);
   switch (type_) {
     case ElementType::kU8:
-      put<std::uint8_t>(cells_.data(), index,
+      put<std::uint8_t>(cells_, index,
                         attend ? std::numeric_limits<std::uint8_t>::max() : std::uint8_t{0});
       break;
     case ElementType::kU16:
-      put<std::uint16_t>(cells_.data(), index,
+      put<std::uint16_t>(cells_, index,
                          attend ? std::numeric_limits<std::uint16_t>::max() : std::uint16_t{0});
       break;
     default:
-      put<float>(cells_.data(), index, attend ? kAttendFloat : kMaskedFloat);
+      put<float>(cells_, index, attend ? kAttendFloat : kMaskedFloat);
       break;
   }
 }
@@ -53,11 +68,10 @@ void AttentionMask::open_until(std::size_t filled) {
   }
 }
 
-void AttentionMask::clear() {
-  const std::size_t cache_columns = context_length_ - ar_len_;
+void AttentionMask::close() {
   for (std::size_t row = 0; row < ar_len_; ++row) {
-    for (std::size_t column = 0; column < context_length_; ++column) {
-      set(row, column, column >= cache_columns && column - cache_columns <= row);
+    for (std::size_t column = 0; column < open_; ++column) {
+      set(row, column, false);
     }
   }
   open_ = 0;

@@ -58,33 +58,42 @@ Status read_changes(const PteFile& file, char kind, std::size_t n_layers, Elemen
   return {};
 }
 
-// Filled entries of one layer: `rows` runs of `used` elements, `stride` apart.
+// The entries to requantise, and from which encoding to which.
+struct Span {
+  std::size_t begin;
+  std::size_t end;
+  Direction direction;
+};
+
+// `rows` runs of `count` elements that begin at `first`, `stride` apart.
 template <typename T>
-std::size_t requantize_rows(std::uint8_t* data, std::size_t rows, std::size_t used,
-                            std::size_t stride, const EncodingChange& change) {
-  for (std::size_t row = 0; row < rows; ++row) {
-    requantize(reinterpret_cast<T*>(data) + row * stride, used, change.prefill_output,
-               change.decode_input);
+std::size_t requantize_rows(std::uint8_t* data, std::size_t rows, std::size_t first,
+                            std::size_t count, std::size_t stride, const EncodingChange& change,
+                            Direction direction) {
+  if (change.prefill_output == change.decode_input) {
+    return 0;
   }
-  return rows * used;
+  const bool forward = direction == Direction::kPrefillToDecode;
+  const Encoding& from = forward ? change.prefill_output : change.decode_input;
+  const Encoding& to = forward ? change.decode_input : change.prefill_output;
+  for (std::size_t row = 0; row < rows; ++row) {
+    requantize(reinterpret_cast<T*>(data) + row * stride + first, count, from, to);
+  }
+  return rows * count;
 }
 
 template <typename T>
-std::size_t requantize_layers(KvCache& cache, const CacheEncodings& encodings) {
+std::size_t requantize_layers(KvCache& cache, const CacheEncodings& encodings, const Span& span) {
   const KvGeometry& geometry = cache.geometry();
   const std::size_t head_dim = geometry.head_dim;
+  const std::size_t count = span.end - span.begin;
   std::size_t changed = 0;
   for (std::size_t layer = 0; layer < geometry.n_layers; ++layer) {
-    const EncodingChange& key = encodings.keys[layer];
-    if (!(key.prefill_output == key.decode_input)) {
-      changed += requantize_rows<T>(cache.key(layer), geometry.n_kv_heads * head_dim,
-                                    cache.filled(), cache.columns(), key);
-    }
-    const EncodingChange& value = encodings.values[layer];
-    if (!(value.prefill_output == value.decode_input)) {
-      changed += requantize_rows<T>(cache.value(layer), geometry.n_kv_heads,
-                                    cache.filled() * head_dim, cache.columns() * head_dim, value);
-    }
+    changed += requantize_rows<T>(cache.key(layer), geometry.n_kv_heads * head_dim, span.begin,
+                                  count, cache.columns(), encodings.keys[layer], span.direction);
+    changed += requantize_rows<T>(cache.value(layer), geometry.n_kv_heads, span.begin * head_dim,
+                                  count * head_dim, cache.columns() * head_dim,
+                                  encodings.values[layer], span.direction);
   }
   return changed;
 }
@@ -113,13 +122,26 @@ Outcome<CacheEncodings> read_cache_encodings(const PteFile& file, std::size_t n_
   return encodings;
 }
 
-std::size_t requantize_cache(KvCache& cache, const CacheEncodings& encodings) {
+bool encodings_differ(const CacheEncodings& encodings) {
+  for (const auto* changes : {&encodings.keys, &encodings.values}) {
+    for (const EncodingChange& change : *changes) {
+      if (!(change.prefill_output == change.decode_input)) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::size_t requantize_entries(KvCache& cache, const CacheEncodings& encodings,
+                               Direction direction, std::size_t begin, std::size_t end) {
   if (encodings.keys.empty()) {
     return 0;
   }
+  const Span span{begin, end, direction};
   return cache.geometry().element_size == sizeof(std::uint8_t)
-             ? requantize_layers<std::uint8_t>(cache, encodings)
-             : requantize_layers<std::uint16_t>(cache, encodings);
+             ? requantize_layers<std::uint8_t>(cache, encodings, span)
+             : requantize_layers<std::uint16_t>(cache, encodings, span);
 }
 
 }  // namespace vlm

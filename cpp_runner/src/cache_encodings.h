@@ -28,8 +28,14 @@ struct CacheEncodings {
 Outcome<CacheEncodings> read_cache_encodings(const PteFile& file, std::size_t n_layers,
                                              ElementType cache_type);
 
-// Requantises all filled entries of the layers whose encodings differ. Returns the number of
+// Whether any layer is encoded differently in the two graphs.
+bool encodings_differ(const CacheEncodings& encodings);
+
+enum class Direction { kPrefillToDecode, kDecodeToPrefill };
+
+// Requantises entries [begin, end) of the layers whose encodings differ. Returns the number of
 // scalars it changed the encoding of: call it once per entry.
-std::size_t requantize_cache(KvCache& cache, const CacheEncodings& encodings);
+std::size_t requantize_entries(KvCache& cache, const CacheEncodings& encodings,
+                               Direction direction, std::size_t begin, std::size_t end);
 
 }  // namespace vlm

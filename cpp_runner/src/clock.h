@@ -15,6 +15,8 @@ inline std::int64_t now_ns() {
 struct Interval {
   std::int64_t begin_ns = 0;
   std::int64_t end_ns = 0;
+
+  std::int64_t duration_ns() const { return end_ns - begin_ns; }
 };
 
 }  // namespace vlm

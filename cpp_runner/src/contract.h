@@ -27,6 +27,9 @@ inline constexpr std::size_t kFirstCacheInput = 3;
 inline constexpr std::size_t kLogitsOutput = 0;
 inline constexpr std::size_t kFirstCacheOutput = 1;
 
+// Positions that a prompt and its replies may use; absent: all of the context.
+inline constexpr const char* kMaxSeqLen = "get_max_seq_len";
+
 // Encoding of quantised logits: real = (raw - zero_point) * scale.
 inline constexpr const char* kLogitsScale = "get_logits_scale";
 inline constexpr const char* kLogitsZeroPoint = "get_logits_zero_point";

@@ -1,4 +1,4 @@
-// The text decoder: one KV cache, read by the decode graph and, in hybrid mode, a prefill graph.
+// The text decoder: its KV cache, read by the decode graph and, but in kv mode, a prefill graph.
 #pragma once
 
 #include <cstddef>
@@ -14,53 +14,75 @@
 #include "kv_cache.h"
 #include "outcome.h"
 #include "pte_file.h"
+#include "report.h"
 #include "request.h"
 #include "requantize.h"
+#include "tensor_memory.h"
 
 namespace vlm {
 
 class Decoder {
  public:
-  static Outcome<std::unique_ptr<Decoder>> load(const std::string& path, Mode mode);
+  // `memory` must outlive the decoder.
+  static Outcome<std::unique_ptr<Decoder>> load(const Request& request, TensorMemory& memory);
 
   const DecoderSignature& signature() const { return decode_->signature(); }
   std::size_t prefill_ar_len() const;  // tokens per prefill step: 1 in kv mode
+  std::size_t decode_ar_len() const { return signature().ar_len; }
+  std::size_t max_seq_len() const { return max_seq_len_; }
 
-  // The longest prompt: all of it must fit into the decode graph's cache, and the last
-  // prefill step must find its predecessors in the prefill graph's.
-  std::size_t max_prompt_tokens() const;
+  // Tokens that may be cached: one less than positions may be used, since the last token of a
+  // reply is never read; with a wide decode graph fewer.
+  std::size_t capacity() const;
+  std::size_t cached_tokens() const { return cache_->filled(); }
+  bool cache_full() const { return cached_tokens() >= capacity(); }
 
-  // Runs the prompt and returns the last token's logits, (vocab_size). One interval per step
-  // is added to `steps`.
+  // Forgets all tokens.
+  void reset();
+
+  // Appends rows to the cached tokens and returns the last one's logits, (vocab_size). They
+  // must fit into capacity(). Adds to prefill steps, execute times and requantized_entries.
   Outcome<const std::uint8_t*> prefill(const std::vector<float>& rows,  // (n_tokens, dim)
-                                       std::vector<Interval>& steps);
+                                       TurnReport& turn);
 
-  // Runs the token whose embedding is in token_row() and returns its logits, (vocab_size).
-  // The cache must not be full.
-  Outcome<const std::uint8_t*> step();
+  // Runs the decode graph on decode_rows() without caching anything. The cache must not be full.
+  Status run_decode(TurnReport& turn);
+  const std::uint8_t* logits_row(std::size_t row) const { return decode_->logits_row(row); }
 
-  float* token_row() { return decode_->hidden_states(); }  // (1, 1, dim)
-  bool cache_full() const { return cache_->full(); }
-  std::size_t requantized_entries() const { return requantized_entries_; }
-  Interval execution() const { return execution_; }
-  std::int64_t execution_total_ns() const { return execution_total_ns_; }
+  // Caches tokens of the last run_decode(), in this order.
+  void keep_first();
+  void keep(const std::vector<std::size_t>& rows);
+
+  float* decode_rows() { return decode_->hidden_states(); }  // (1, decode_ar_len, dim)
+  DecoderGraph& decode_graph() { return *decode_; }
 
   // Scale and zero point of the logits; (1, 0) if they are float32.
   Outcome<Encoding> read_logits_encoding() const;
 
+  // Of cache, masks and positions, since load().
+  std::size_t bytes_touched() const;
+
  private:
   Decoder() = default;
-  Status run(DecoderGraph& graph);
-  void store(const DecoderGraph& graph, std::size_t count);
+  Status load_prefill();
+  Status read_limits();
+  void allocate_caches(TensorMemory& memory);
+  Status run(DecoderGraph& graph, std::vector<std::int64_t>& execute_ns, TurnReport& turn);
+
+  // Lays the cache out for the prefill graph; false if it cannot see all cached tokens.
+  bool enter_prefill(TurnReport& turn);
+  void store_prefill(std::size_t count, bool is_last, TurnReport& turn);
+  Status prefill_wide(const std::vector<float>& rows, std::size_t& done, TurnReport& turn);
+  Status prefill_narrow(const std::vector<float>& rows, std::size_t& done, TurnReport& turn);
 
   std::unique_ptr<PteFile> file_;
   std::unique_ptr<KvCache> cache_;
+  // Its own, where it is encoded otherwise than the decode graph's; else null.
+  std::unique_ptr<KvCache> prefill_cache_;
   std::unique_ptr<DecoderGraph> decode_;
   std::unique_ptr<DecoderGraph> prefill_;  // null in kv mode
   CacheEncodings encodings_;
-  std::size_t requantized_entries_ = 0;
-  Interval execution_;
-  std::int64_t execution_total_ns_ = 0;
+  std::size_t max_seq_len_ = 0;
 };
 
 }  // namespace vlm

@@ -180,7 +180,9 @@ Status Graph::execute() {
   for (const CopiedTensor& input : copied_inputs_) {
     VLM_RETURN_IF_FAILED(set_input(input.index, input.data));
   }
+  execution_.begin_ns = now_ns();
   const runtime::Error error = method_->execute();
+  execution_.end_ns = now_ns();
   if (error != runtime::Error::Ok) {
     return failure(ExitCode::kExecutionFailed,
                    std::string("execution failed: ") + runtime::to_string(error));

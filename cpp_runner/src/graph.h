@@ -13,6 +13,7 @@
 #include <executorch/runtime/executor/method.h>
 #include <executorch/runtime/executor/program.h>
 
+#include "clock.h"
 #include "outcome.h"
 #include "tensor_spec.h"
 
@@ -38,6 +39,9 @@ class Graph {
 
   Status execute();
 
+  // Of the last execute(): the time inside ExecuTorch's Method::execute, without copies.
+  const Interval& execution() const { return execution_; }
+
  private:
   struct CopiedTensor {
     std::size_t index;
@@ -57,6 +61,7 @@ class Graph {
   std::vector<bool> output_is_planned_;
   std::vector<CopiedTensor> copied_inputs_;
   std::vector<CopiedTensor> copied_outputs_;
+  Interval execution_;
 
   // Everything the method refers to is declared before it, so that it is destroyed after it.
   std::vector<std::vector<std::uint8_t>> planned_buffers_;

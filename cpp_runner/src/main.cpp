@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "crash_report.h"
+#include "file_check.h"
 #include "log_tap.h"
 #include "options.h"
 #include "report.h"
@@ -33,11 +34,13 @@ Status read_and_run(const std::string& request_path, vlm::Report& report) {
   if (!text.ok()) {
     return text.failure();
   }
-  const auto request = vlm::parse_request(text.value());
+  auto request = vlm::parse_request(text.value());
   if (!request.ok()) {
     return request.failure();
   }
-  return vlm::run_request(request.value(), report);
+  report.settings = request.take();
+  VLM_RETURN_IF_FAILED(vlm::check_files(report.settings->files_sha256));
+  return vlm::run_request(report);
 }
 
 // The libraries below us do throw: at least when memory runs out.
@@ -79,7 +82,7 @@ int main(int argc, char** argv) {
   executorch::runtime::runtime_init();
 
   vlm::Report report;
-  report.timestamps.start_ns = start_ns;
+  report.load.start_ns = start_ns;
   vlm::leave_report_on_signal(options.value().report_path, report);
   auto log_tap = vlm::LogTap::start();
   Status status = read_and_run_guarded(options.value().request_path, report);
@@ -96,6 +99,10 @@ int main(int argc, char** argv) {
   if (!written.ok()) {
     return end_with(written.failure());
   }
-  std::printf("PyTorchObserver %s\n", vlm::observer_json(report).c_str());
+  for (const vlm::IterationReport& iteration : report.iterations) {
+    for (const vlm::TurnReport& turn : iteration.turns) {
+      std::printf("PyTorchObserver %s\n", vlm::observer_json(report.load, turn).c_str());
+    }
+  }
   return static_cast<int>(ExitCode::kOk);
 }

@@ -5,12 +5,12 @@
 
 namespace vlm {
 
-Status check_token_ids(const char* name, const std::vector<std::int64_t>& ids,
+Status check_token_ids(const std::string& name, const std::vector<std::int64_t>& ids,
                        std::size_t vocab_size) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || static_cast<std::size_t>(ids[i]) >= vocab_size) {
       return Failure{ExitCode::kBadRequest,
-                     std::string(name) + "[" + std::to_string(i) + "]: id " +
+                     name + "[" + std::to_string(i) + "]: id " +
                          std::to_string(ids[i]) + " is outside the vocabulary of " +
                          std::to_string(vocab_size)};
     }
@@ -18,13 +18,14 @@ Status check_token_ids(const char* name, const std::vector<std::int64_t>& ids,
   return {};
 }
 
-Status check_placeholders(const std::vector<std::int64_t>& ids, std::int64_t image_token_id,
-                          std::size_t n_images, std::size_t tokens_per_image) {
+Status check_placeholders(const std::string& name, const std::vector<std::int64_t>& ids,
+                          std::int64_t image_token_id, std::size_t n_images,
+                          std::size_t tokens_per_image) {
   const auto placeholders =
       static_cast<std::size_t>(std::count(ids.begin(), ids.end(), image_token_id));
   if (placeholders != n_images * tokens_per_image) {
     return Failure{ExitCode::kImageMismatch,
-                   "prompt: it has " + std::to_string(placeholders) +
+                   name + ": its prompt has " + std::to_string(placeholders) +
                        " image placeholders, but " + std::to_string(n_images) + " images of " +
                        std::to_string(tokens_per_image) + " tokens give " +
                        std::to_string(n_images * tokens_per_image)};

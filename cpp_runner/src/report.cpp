@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <numeric>
 
 #include <nlohmann/json.hpp>
 
@@ -17,6 +18,12 @@
 #endif
 #ifndef VLM_ABI
 #define VLM_ABI "unknown"
+#endif
+#ifndef VLM_FLAGS
+#define VLM_FLAGS "unknown"
+#endif
+#ifndef VLM_EXECUTORCH_VERSION
+#define VLM_EXECUTORCH_VERSION "unknown"
 #endif
 
 namespace vlm {
@@ -43,20 +50,62 @@ Json intervals_json(const std::vector<Interval>& intervals) {
   return list;
 }
 
-Json timestamps_json(const Timestamps& timestamps) {
-  Json load;
-  load["vision_encoder"] = interval_json(timestamps.load_vision_encoder);
-  load["tok_embedding"] = interval_json(timestamps.load_tok_embedding);
-  load["text_decoder"] = interval_json(timestamps.load_text_decoder);
+Json load_json(const LoadTimes& load) {
   Json json;
-  json["start"] = timestamps.start_ns;
-  json["load"] = std::move(load);
+  json["start"] = load.start_ns;
+  json["vision_encoder"] = interval_json(load.vision_encoder);
+  json["tok_embedding"] = interval_json(load.tok_embedding);
+  json["text_decoder"] = interval_json(load.text_decoder);
+  return json;
+}
+
+Json timestamps_json(const Timestamps& timestamps) {
+  Json json;
   json["inference_start"] = timestamps.inference_start_ns;
   json["images"] = intervals_json(timestamps.images);
   json["prefill"] = interval_json(timestamps.prefill);
   json["prefill_steps"] = intervals_json(timestamps.prefill_steps);
   json["tokens"] = timestamps.tokens_ns;
   json["inference_end"] = timestamps.inference_end_ns;
+  return json;
+}
+
+Json execute_json(const ExecuteTimes& execute) {
+  Json json;
+  json["vision_encoder"] = execute.vision_encoder_ns;
+  json["prefill"] = execute.prefill_ns;
+  json["decode"] = execute.decode_ns;
+  return json;
+}
+
+Json settings_json(const Report& report) {
+  if (!report.settings.has_value()) {
+    return nullptr;
+  }
+  const Request& request = *report.settings;
+  Json json;
+  json["mode"] = mode_name(request.mode);
+  json["lookahead"] = nullptr;
+  if (request.mode == Mode::kLookahead) {
+    json["lookahead"] = {{"window", request.lookahead.window},
+                         {"ngram", request.lookahead.ngram},
+                         {"gcap", request.lookahead.gcap}};
+  }
+  json["sampling"] = nullptr;
+  if (request.sampling.has_value()) {
+    json["sampling"] = {{"temperature", request.sampling->temperature},
+                        {"top_k", request.sampling->top_k},
+                        {"top_p", request.sampling->top_p},
+                        {"seed", request.sampling->seed}};
+  }
+  json["warmup"] = request.warmup;
+  json["repeat"] = request.repeat;
+  json["fixed_tokens"] =
+      request.fixed_tokens.has_value() ? Json(*request.fixed_tokens) : Json(nullptr);
+  json["max_new_tokens"] = request.max_new_tokens;
+  json["record_logits"] = logits_record_name(request.record_logits);
+  json["shared_memory"] = report.memory_is_shared ? "rpc" : "ordinary";
+  json["shared_memory_reason"] = report.memory_reason;
   return json;
 }
 
@@ -100,12 +149,50 @@ Json stop_reason_json(StopReason reason) {
       return "stop_token";
     case StopReason::kMaxNewTokens:
       return "max_new_tokens";
+    case StopReason::kFixedTokens:
+      return "fixed_tokens";
+    case StopReason::kTeacherForced:
+      return "teacher_forced";
     case StopReason::kContextFull:
       return "context_full";
     case StopReason::kNone:
       break;
   }
   return nullptr;
+}
+
+Json turn_json(const TurnReport& turn) {
+  Json json;
+  json["prompt_tokens"] = turn.prompt_tokens;
+  json["image_tokens"] = turn.image_tokens;
+  json["generated_token_ids"] = turn.generated_token_ids;
+  json["stop_reason"] = stop_reason_json(turn.stop_reason);
+  json["timestamps_ns"] = timestamps_json(turn.timestamps);
+  json["execute_ns"] = execute_json(turn.execute);
+  json["decode_steps"] = turn.decode_steps;
+  json["lookahead"] = nullptr;
+  if (turn.lookahead.has_value()) {
+    json["lookahead"] = {{"proposed", turn.lookahead->proposed},
+                         {"accepted", turn.lookahead->accepted}};
+  }
+  json["requantized_entries"] = turn.requantized_entries;
+  json["logits"] = logits_json(turn.logits);
+  return json;
+}
+
+Json iterations_json(const std::vector<IterationReport>& iterations) {
+  Json list = Json::array();
+  for (const IterationReport& iteration : iterations) {
+    Json turns = Json::array();
+    for (const TurnReport& turn : iteration.turns) {
+      turns.push_back(turn_json(turn));
+    }
+    Json json;
+    json["warmup"] = iteration.warmup;
+    json["turns"] = std::move(turns);
+    list.push_back(std::move(json));
+  }
+  return list;
 }
 
 // Paths in messages need not be UTF-8; JSON must be.
@@ -164,48 +251,54 @@ std::string report_json(const Report& report) {
   json["schema_version"] = kSchemaVersion;
   json["status"] = report.error.has_value() ? "error" : "ok";
   json["error"] = error_json(report);
-  json["mode"] = report.mode.has_value() ? Json(mode_name(*report.mode)) : Json(nullptr);
-  json["prompt_tokens"] = report.prompt_tokens;
-  json["image_tokens"] = report.image_tokens;
-  json["generated_token_ids"] = report.generated_token_ids;
-  json["stop_reason"] = stop_reason_json(report.stop_reason);
+  json["settings"] = settings_json(report);
   json["context_length"] = report.context_length;
+  json["max_seq_len"] = report.max_seq_len;
   json["prefill_ar_len"] = report.prefill_ar_len;
-  json["timestamps_ns"] = timestamps_json(report.timestamps);
+  json["decode_ar_len"] = report.decode_ar_len;
+  json["load_ns"] = load_json(report.load);
+  json["iterations"] = iterations_json(report.iterations);
   json["memory"]["rss_after_load_bytes"] = report.rss_after_load_bytes;
   json["memory"]["rss_after_prefill_bytes"] = report.rss_after_prefill_bytes;
   json["memory"]["peak_rss_bytes"] = report.peak_rss_bytes;
-  json["requantized_entries"] = report.requantized_entries;
-  json["logits"] = logits_json(report.logits);
+  json["cpu"]["affinity"] = report.cpu_affinity;
+  json["cpu"]["frequency_khz"] = report.cpu_frequency_khz;
+  json["libraries"] = Json(report.libraries);
   json["build"]["compiler"] = VLM_COMPILER;
   json["build"]["build_type"] = VLM_BUILD_TYPE;
   json["build"]["abi"] = VLM_ABI;
+  json["build"]["flags"] = VLM_FLAGS;
+  json["build"]["executorch_version"] = VLM_EXECUTORCH_VERSION;
   return dump(json) + "\n";
 }
 
-std::string observer_json(const Report& report) {
-  const Timestamps& times = report.timestamps;
+std::string observer_json(const LoadTimes& load, const TurnReport& turn) {
+  const Timestamps& times = turn.timestamps;
   const std::int64_t load_end =
-      times.load_text_decoder.has_value() ? times.load_text_decoder->end_ns : times.start_ns;
+      load.text_decoder.has_value() ? load.text_decoder->end_ns : load.start_ns;
   const std::int64_t prefill_end =
       times.prefill.has_value() ? times.prefill->end_ns : times.inference_start_ns;
-  const std::size_t produced = report.generated_token_ids.size();
+  const std::size_t produced = turn.generated_token_ids.size();
   const std::size_t decoded = produced == 0 ? 0 : produced - 1;
   const std::int64_t prefill_ms =
       prefill_end / kNsPerMs - times.inference_start_ns / kNsPerMs;
   const std::int64_t decode_ms = times.inference_end_ns / kNsPerMs - prefill_end / kNsPerMs;
+  std::int64_t execution_ns = 0;
+  for (const auto* list : {&turn.execute.prefill_ns, &turn.execute.decode_ns}) {
+    execution_ns = std::accumulate(list->begin(), list->end(), execution_ns);
+  }
   Json json;
   if (prefill_ms > 0) {
-    json["prefill_token_per_sec"] = static_cast<double>(report.prompt_tokens) * kMsPerSecond /
+    json["prefill_token_per_sec"] = static_cast<double>(turn.prompt_tokens) * kMsPerSecond /
                                     static_cast<double>(prefill_ms);
   }
   if (decode_ms > 0) {
     json["decode_token_per_sec"] =
         static_cast<double>(decoded) * kMsPerSecond / static_cast<double>(decode_ms);
   }
-  json["prompt_tokens"] = report.prompt_tokens;
+  json["prompt_tokens"] = turn.prompt_tokens;
   json["generated_tokens"] = decoded;
-  json["model_load_start_ms"] = times.start_ns / kNsPerMs;
+  json["model_load_start_ms"] = load.start_ns / kNsPerMs;
   json["model_load_end_ms"] = load_end / kNsPerMs;
   json["inference_start_ms"] = times.inference_start_ns / kNsPerMs;
   json["inference_end_ms"] = times.inference_end_ns / kNsPerMs;
@@ -213,9 +306,9 @@ std::string observer_json(const Report& report) {
   json["first_token_ms"] =
       (times.tokens_ns.empty() ? prefill_end : times.tokens_ns.front()) / kNsPerMs;
   json["aggregate_sampling_time_ms"] = times.sampling_total_ns / kNsPerMs;
-  json["model_execution_start_ms"] = times.model_execution.begin_ns / kNsPerMs;
-  json["model_execution_end_ms"] = times.model_execution.end_ns / kNsPerMs;
-  json["aggregate_model_execution_time_ms"] = times.model_execution_total_ns / kNsPerMs;
+  json["model_execution_start_ms"] = turn.execute.model_execution.begin_ns / kNsPerMs;
+  json["model_execution_end_ms"] = turn.execute.model_execution.end_ns / kNsPerMs;
+  json["aggregate_model_execution_time_ms"] = execution_ns / kNsPerMs;
   json["SCALING_FACTOR_UNITS_PER_SECOND"] = static_cast<std::int64_t>(kMsPerSecond);
   return dump(json);
 }

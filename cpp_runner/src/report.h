@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,23 +29,43 @@ enum class Step {
 };
 const char* step_name(Step step);
 
-enum class StopReason { kNone, kStopToken, kMaxNewTokens, kContextFull };
+enum class StopReason {
+  kNone,
+  kStopToken,
+  kMaxNewTokens,
+  kFixedTokens,
+  kTeacherForced,
+  kContextFull
+};
+
+struct LoadTimes {
+  std::int64_t start_ns = 0;               // of the process
+  std::optional<Interval> vision_encoder;  // none: no turn has an image, so it is not loaded
+  std::optional<Interval> tok_embedding;
+  std::optional<Interval> text_decoder;
+};
 
 struct Timestamps {
-  std::int64_t start_ns = 0;
-  std::optional<Interval> load_vision_encoder;
-  std::optional<Interval> load_tok_embedding;
-  std::optional<Interval> load_text_decoder;
   std::int64_t inference_start_ns = 0;
   std::vector<Interval> images;
   std::optional<Interval> prefill;  // embedding of the prompt to the first token
   std::vector<Interval> prefill_steps;
   std::vector<std::int64_t> tokens_ns;  // one per generated token
   std::int64_t inference_end_ns = 0;
-  // Of the decoder's methods, summed over prefill and decode.
-  Interval model_execution;
-  std::int64_t model_execution_total_ns = 0;
   std::int64_t sampling_total_ns = 0;
+};
+
+// Time inside Method::execute, one entry per call.
+struct ExecuteTimes {
+  std::vector<std::int64_t> vision_encoder_ns;
+  std::vector<std::int64_t> prefill_ns;  // of the text decoder's graphs
+  std::vector<std::int64_t> decode_ns;   // of the text decoder's decode graph
+  Interval model_execution;              // first begin to last end of the text decoder
+};
+
+struct LookaheadCounts {
+  std::size_t proposed = 0;  // tokens of n-grams that were verified
+  std::size_t accepted = 0;  // those that became part of the reply
 };
 
 // Two best raw logits per generated token, and how to read them.
@@ -54,30 +75,50 @@ struct RecordedLogits {
   std::vector<BestTwo> top;
 };
 
-struct Report {
-  Step step = Step::kReadRequest;
-  std::optional<Failure> error;
-  std::optional<Mode> mode;
+struct TurnReport {
   std::size_t prompt_tokens = 0;
   std::size_t image_tokens = 0;
   std::vector<std::int64_t> generated_token_ids;
   StopReason stop_reason = StopReason::kNone;
-  std::size_t context_length = 0;
-  std::size_t prefill_ar_len = 0;
   Timestamps timestamps;
+  ExecuteTimes execute;
+  std::size_t decode_steps = 0;
+  std::optional<LookaheadCounts> lookahead;
+  std::size_t requantized_entries = 0;  // scalar K or V values
+  std::optional<RecordedLogits> logits;
+};
+
+struct IterationReport {
+  bool warmup = false;
+  std::vector<TurnReport> turns;
+};
+
+struct Report {
+  Step step = Step::kReadRequest;
+  std::optional<Failure> error;
+  std::optional<Request> settings;  // none until the request was read
+  bool memory_is_shared = false;
+  std::string memory_reason;
+  std::size_t context_length = 0;
+  std::size_t max_seq_len = 0;
+  std::size_t prefill_ar_len = 0;
+  std::size_t decode_ar_len = 0;
+  LoadTimes load;
+  std::vector<IterationReport> iterations;
   std::int64_t rss_after_load_bytes = 0;
   std::int64_t rss_after_prefill_bytes = 0;
   std::int64_t peak_rss_bytes = 0;
-  std::size_t requantized_entries = 0;  // scalar K or V values
-  std::optional<RecordedLogits> logits;
+  std::vector<int> cpu_affinity;
+  std::vector<std::int64_t> cpu_frequency_khz;
+  std::map<std::string, std::string> libraries;  // name to version or build id
 };
 
 // The file's content, with a newline at the end.
 std::string report_json(const Report& report);
 
-// The JSON of ExecuTorch's "PyTorchObserver" line: same keys, in milliseconds. As there,
-// generated_tokens leaves out the first one, which prefill produced.
-std::string observer_json(const Report& report);
+// The JSON of ExecuTorch's "PyTorchObserver" line for one turn: same keys, in milliseconds. As
+// there, generated_tokens leaves out the first one, which prefill produced.
+std::string observer_json(const LoadTimes& load, const TurnReport& turn);
 
 // Writes to a temporary name beside `path`, syncs, renames.
 Status write_report(const std::string& path, const std::string& content);

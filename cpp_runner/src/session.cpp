@@ -1,57 +1,48 @@
 #include "session.h"
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "clock.h"
-#include "decoder.h"
+#include "conversation.h"
+#include "cpu_state.h"
+#include "logits_dump.h"
 #include "memory_usage.h"
 #include "prompt.h"
-#include "sampler.h"
-#include "token_embedding.h"
-#include "vision_encoder.h"
+#include "tensor_memory.h"
 
 namespace vlm {
 namespace {
 
-// The three loaded components of one request.
 class Session {
  public:
-  Session(const Request& request, Report& report) : request_(request), report_(report) {}
+  explicit Session(Report& report)
+      : request_(*report.settings), report_(report), memory_(request_.allow_shared_memory) {}
 
   Status run();
 
  private:
   Status load();
   Status check_inputs();
-  Status encode_images();
-  Status prefill();
-  Status decode();
-  Status take_token(const std::uint8_t* logits);  // (vocab_size)
-  StopReason stop_reason_after(std::int64_t token) const;
+  Status check_turn(const TurnRequest& turn, const std::string& name);
+  Status read_pixels();
+  Status run_iterations();
+  Status run_iteration(Conversation& conversation, IterationReport& iteration, LogitsDump* dump);
 
   const Request& request_;
   Report& report_;
-  std::unique_ptr<VisionEncoder> vision_encoder_;
-  // Declared before token_embedding_, which writes into its buffer.
-  std::unique_ptr<Decoder> decoder_;
-  std::unique_ptr<TokenEmbedding> token_embedding_;
-  std::vector<std::vector<float>> pixels_;  // n_images x (1, 3, H, W)
-  std::vector<float> image_tokens_;         // (image_tokens, dim)
+  // Declared before the components, which work in it.
+  TensorMemory memory_;
+  Components components_;
+  Encoding logits_encoding_;
+  std::vector<std::vector<std::vector<float>>> pixels_;  // per turn, per image: (1, 3, H, W)
 };
 
 Status Session::run() {
   VLM_RETURN_IF_FAILED(load());
   VLM_RETURN_IF_FAILED(check_inputs());
-  report_.timestamps.inference_start_ns = now_ns();
-  VLM_RETURN_IF_FAILED(encode_images());
-  VLM_RETURN_IF_FAILED(prefill());
-  VLM_RETURN_IF_FAILED(decode());
-  report_.timestamps.inference_end_ns = now_ns();
-  report_.timestamps.model_execution = decoder_->execution();
-  report_.timestamps.model_execution_total_ns = decoder_->execution_total_ns();
+  VLM_RETURN_IF_FAILED(run_iterations());
   report_.peak_rss_bytes = read_memory_usage().peak_resident_bytes;
   report_.step = Step::kDone;
   return {};
@@ -74,161 +65,132 @@ Status load_component(std::unique_ptr<Component>& component, std::optional<Inter
 }
 
 Status Session::load() {
-  Timestamps& times = report_.timestamps;
-  report_.step = Step::kLoadVisionEncoder;
-  VLM_RETURN_IF_FAILED(load_component(vision_encoder_, times.load_vision_encoder, [&] {
-    return VisionEncoder::load(request_.vision_encoder_pte);
-  }));
+  LoadTimes& times = report_.load;
+  if (request_.has_images()) {
+    report_.step = Step::kLoadVisionEncoder;
+    VLM_RETURN_IF_FAILED(load_component(components_.vision_encoder, times.vision_encoder, [&] {
+      return VisionEncoder::load(request_.vision_encoder_pte, memory_);
+    }));
+  }
   report_.step = Step::kLoadTokEmbedding;
-  VLM_RETURN_IF_FAILED(load_component(token_embedding_, times.load_tok_embedding, [&] {
-    return TokenEmbedding::load(request_.tok_embedding_pte, request_.mode);
+  VLM_RETURN_IF_FAILED(load_component(components_.token_embedding, times.tok_embedding, [&] {
+    return TokenEmbedding::load(request_.tok_embedding_pte, request_.mode, memory_);
   }));
   report_.step = Step::kLoadTextDecoder;
-  VLM_RETURN_IF_FAILED(load_component(decoder_, times.load_text_decoder, [&] {
-    return Decoder::load(request_.text_decoder_pte, request_.mode);
-  }));
-  report_.context_length = decoder_->signature().context_length;
-  report_.prefill_ar_len = decoder_->prefill_ar_len();
+  VLM_RETURN_IF_FAILED(load_component(components_.decoder, times.text_decoder,
+                                      [&] { return Decoder::load(request_, memory_); }));
+  const Decoder& decoder = *components_.decoder;
+  report_.memory_is_shared = memory_.is_shared();
+  report_.memory_reason = memory_.reason();
+  report_.context_length = decoder.signature().context_length;
+  report_.max_seq_len = decoder.max_seq_len();
+  report_.prefill_ar_len = decoder.prefill_ar_len();
+  report_.decode_ar_len = decoder.decode_ar_len();
   report_.rss_after_load_bytes = read_memory_usage().resident_bytes;
   return {};
 }
 
+Status check_width(const char* component, std::size_t dim, std::size_t expected) {
+  if (dim == expected) {
+    return {};
+  }
+  return Failure{ExitCode::kContractMismatch,
+                 std::string("components: widths differ: ") + component + " " +
+                     std::to_string(dim) + ", text_decoder " + std::to_string(expected)};
+}
+
 Status Session::check_inputs() {
   report_.step = Step::kCheckInputs;
-  const DecoderSignature& signature = decoder_->signature();
-  if (token_embedding_->dim() != signature.dim || vision_encoder_->dim() != signature.dim) {
-    return Failure{ExitCode::kContractMismatch,
-                   "components: widths differ: vision_encoder " +
-                       std::to_string(vision_encoder_->dim()) + ", tok_embedding " +
-                       std::to_string(token_embedding_->dim()) + ", text_decoder " +
-                       std::to_string(signature.dim)};
+  Decoder& decoder = *components_.decoder;
+  const std::size_t dim = decoder.signature().dim;
+  VLM_RETURN_IF_FAILED(check_width("tok_embedding", components_.token_embedding->dim(), dim));
+  if (components_.vision_encoder != nullptr) {
+    VLM_RETURN_IF_FAILED(check_width("vision_encoder", components_.vision_encoder->dim(), dim));
   }
-  VLM_RETURN_IF_FAILED(token_embedding_->bind_token_output(decoder_->token_row()));
+  VLM_RETURN_IF_FAILED(components_.token_embedding->bind_decode_output(decoder.decode_rows(),
+                                                                       decoder.decode_ar_len()));
   VLM_RETURN_IF_FAILED(
-      check_token_ids("prompt_token_ids", request_.prompt_token_ids, signature.vocab_size));
-  if (request_.prompt_token_ids.size() > decoder_->max_prompt_tokens()) {
-    return Failure{ExitCode::kPromptTooLong,
-                   "prompt: it has " + std::to_string(request_.prompt_token_ids.size()) +
-                       " tokens, at most " + std::to_string(decoder_->max_prompt_tokens()) +
-                       " fit into a context of " + std::to_string(signature.context_length)};
+      check_token_ids("stop_token_ids", request_.stop_token_ids, decoder.signature().vocab_size));
+  for (std::size_t i = 0; i < request_.turns.size(); ++i) {
+    VLM_RETURN_IF_FAILED(check_turn(request_.turns[i], "turns[" + std::to_string(i) + "]"));
   }
-  VLM_RETURN_IF_FAILED(check_placeholders(request_.prompt_token_ids, request_.image_token_id,
-                                          request_.images.size(),
-                                          vision_encoder_->tokens_per_image()));
-  for (const ImageFile& image : request_.images) {
-    auto pixels = vision_encoder_->read_pixels(image);
-    if (!pixels.ok()) {
-      return pixels.failure();
-    }
-    pixels_.push_back(pixels.take());
-  }
-  report_.prompt_tokens = request_.prompt_token_ids.size();
-  report_.image_tokens = request_.images.size() * vision_encoder_->tokens_per_image();
-  if (request_.record_logits) {
-    const auto encoding = decoder_->read_logits_encoding();
+  if (request_.record_logits != LogitsRecord::kNone || request_.sampling.has_value()) {
+    const auto encoding = decoder.read_logits_encoding();
     if (!encoding.ok()) {
       return encoding.failure();
     }
-    report_.logits = RecordedLogits{encoding.value().scale, encoding.value().zero_point, {}};
+    logits_encoding_ = encoding.value();
   }
-  return {};
+  return read_pixels();
 }
 
-Status Session::encode_images() {
-  report_.step = Step::kEncodeImages;
-  const std::size_t image_size = vision_encoder_->tokens_per_image() * vision_encoder_->dim();
-  image_tokens_.resize(pixels_.size() * image_size);
-  for (std::size_t i = 0; i < pixels_.size(); ++i) {
-    Interval interval;
-    interval.begin_ns = now_ns();
-    VLM_RETURN_IF_FAILED(
-        vision_encoder_->encode(pixels_[i], image_tokens_.data() + i * image_size));
-    interval.end_ns = now_ns();
-    report_.timestamps.images.push_back(interval);
-  }
-  return {};
-}
-
-Status Session::take_token(const std::uint8_t* logits) {
-  const std::int64_t begin_ns = now_ns();
-  const DecoderSignature& signature = decoder_->signature();
-  std::int64_t token = 0;
-  if (request_.record_logits) {
-    const auto best = best_two(logits, signature.vocab_size, signature.logits_type);
-    if (!best.ok()) {
-      return best.failure();
-    }
-    token = best.value().first.id;
-    report_.logits->top.push_back(best.value());
-  } else {
-    const auto best = argmax(logits, signature.vocab_size, signature.logits_type);
-    if (!best.ok()) {
-      return best.failure();
-    }
-    token = best.value();
-  }
-  const std::int64_t end_ns = now_ns();
-  report_.generated_token_ids.push_back(token);
-  report_.timestamps.tokens_ns.push_back(end_ns);
-  report_.timestamps.sampling_total_ns += end_ns - begin_ns;
-  return {};
-}
-
-Status Session::prefill() {
-  report_.step = Step::kPrefill;
-  Interval interval;
-  interval.begin_ns = now_ns();
-  const std::vector<std::int64_t>& ids = request_.prompt_token_ids;
-  const std::size_t dim = decoder_->signature().dim;
-  std::vector<float> rows(ids.size() * dim);  // (prompt_tokens, dim)
+Status Session::check_turn(const TurnRequest& turn, const std::string& name) {
+  const std::size_t vocab_size = components_.decoder->signature().vocab_size;
   VLM_RETURN_IF_FAILED(
-      token_embedding_->embed_prompt(ids, request_.image_token_id, rows.data()));
-  merge_image_tokens(ids, request_.image_token_id, image_tokens_, dim, rows.data());
-  const auto logits = decoder_->prefill(rows, report_.timestamps.prefill_steps);
-  if (!logits.ok()) {
-    return logits.failure();
+      check_token_ids(name + ".prompt_token_ids", turn.prompt_token_ids, vocab_size));
+  if (turn.teacher_forced_token_ids.has_value()) {
+    VLM_RETURN_IF_FAILED(check_token_ids(name + ".teacher_forced_token_ids",
+                                         *turn.teacher_forced_token_ids, vocab_size));
   }
-  VLM_RETURN_IF_FAILED(take_token(logits.value()));
-  interval.end_ns = report_.timestamps.tokens_ns.back();
-  report_.timestamps.prefill = interval;
-  report_.requantized_entries = decoder_->requantized_entries();
-  report_.rss_after_prefill_bytes = read_memory_usage().resident_bytes;
+  const std::size_t tokens_per_image =
+      components_.vision_encoder != nullptr ? components_.vision_encoder->tokens_per_image() : 0;
+  return check_placeholders(name, turn.prompt_token_ids, request_.image_token_id,
+                            turn.images.size(), tokens_per_image);
+}
+
+Status Session::read_pixels() {
+  for (const TurnRequest& turn : request_.turns) {
+    pixels_.emplace_back();
+    for (const ImageFile& image : turn.images) {
+      auto pixels = components_.vision_encoder->read_pixels(image);
+      if (!pixels.ok()) {
+        return pixels.failure();
+      }
+      pixels_.back().push_back(pixels.take());
+    }
+  }
   return {};
 }
 
-StopReason Session::stop_reason_after(std::int64_t token) const {
-  const auto& stops = request_.stop_token_ids;
-  if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
-    return StopReason::kStopToken;
+Status Session::run_iterations() {
+  std::unique_ptr<LogitsDump> dump;
+  if (request_.record_logits == LogitsRecord::kFull) {
+    auto created = LogitsDump::create(request_.logits_path);
+    if (!created.ok()) {
+      return created.failure();
+    }
+    dump = created.take();
   }
-  if (report_.generated_token_ids.size() >= request_.max_new_tokens) {
-    return StopReason::kMaxNewTokens;
+  report_.cpu_affinity = read_cpu_affinity();
+  report_.cpu_frequency_khz = read_cpu_frequency_khz(report_.cpu_affinity);
+  Conversation conversation(request_, components_, logits_encoding_);
+  for (std::size_t i = 0; i < request_.warmup + request_.repeat; ++i) {
+    IterationReport& iteration = report_.iterations.emplace_back();
+    iteration.warmup = i < request_.warmup;
+    VLM_RETURN_IF_FAILED(
+        run_iteration(conversation, iteration, iteration.warmup ? nullptr : dump.get()));
   }
-  return decoder_->cache_full() ? StopReason::kContextFull : StopReason::kNone;
+  return dump != nullptr ? dump->close() : Status();
 }
 
-Status Session::decode() {
-  report_.step = Step::kDecode;
-  while (true) {
-    const std::int64_t token = report_.generated_token_ids.back();
-    report_.stop_reason = stop_reason_after(token);
-    if (report_.stop_reason != StopReason::kNone) {
-      return {};
+Status Session::run_iteration(Conversation& conversation, IterationReport& iteration,
+                              LogitsDump* dump) {
+  conversation.reset();
+  for (std::size_t i = 0; i < request_.turns.size(); ++i) {
+    TurnReport& turn = iteration.turns.emplace_back();
+    VLM_RETURN_IF_FAILED(conversation.run_turn(request_.turns[i], pixels_[i], turn,
+                                               report_.step, dump));
+    if (report_.rss_after_prefill_bytes == 0) {
+      report_.rss_after_prefill_bytes = read_memory_usage().resident_bytes;
     }
-    VLM_RETURN_IF_FAILED(token_embedding_->embed_token(token));
-    const auto logits = decoder_->step();
-    if (!logits.ok()) {
-      return logits.failure();
-    }
-    VLM_RETURN_IF_FAILED(take_token(logits.value()));
   }
+  return {};
 }
 
 }  // namespace
 
-Status run_request(const Request& request, Report& report) {
-  report.mode = request.mode;
-  Session session(request, report);
+Status run_request(Report& report) {
+  Session session(report);
   return session.run();
 }
 

@@ -7,8 +7,9 @@
 
 namespace vlm {
 
-// Fills `report` as far as it gets; `report.step` says where. All models are gone again when
-// it returns, so a crash while they are torn down leaves no report.
-Status run_request(const Request& request, Report& report);
+// Runs what `report.settings` asks for. Fills `report` as far as it gets; `report.step` says
+// where. All models are gone again when it returns, so a crash while they are torn down leaves
+// no report.
+Status run_request(Report& report);
 
 }  // namespace vlm

@@ -42,41 +42,42 @@ Status TokenEmbedding::load_method(const char* method, std::unique_ptr<Graph>& g
   return {};
 }
 
-Outcome<std::unique_ptr<TokenEmbedding>> TokenEmbedding::load(const std::string& path,
-                                                              Mode mode) {
+Outcome<std::unique_ptr<TokenEmbedding>> TokenEmbedding::load(const std::string& path, Mode mode,
+                                                              TensorMemory& memory) {
   auto file = PteFile::open("tok_embedding", path);
   if (!file.ok()) {
     return file.failure();
   }
   std::unique_ptr<TokenEmbedding> embedding(new TokenEmbedding());
   embedding->file_ = file.take();
-  std::size_t decode_ar_len = 0;
   VLM_RETURN_IF_FAILED(embedding->load_method(contract::kEmbeddingDecodeMethod,
-                                              embedding->decode_, decode_ar_len));
-  if (decode_ar_len != 1) {
-    return Failure{ExitCode::kContractMismatch,
-                   embedding->decode_->label() + ": takes " + std::to_string(decode_ar_len) +
-                       " tokens a call, expected 1"};
-  }
-  if (mode == Mode::kHybrid) {
+                                              embedding->decode_, embedding->decode_ar_len_));
+  const std::size_t ids_bytes = embedding->decode_ar_len_ * sizeof(std::int32_t);
+  embedding->token_ids_ = reinterpret_cast<std::int32_t*>(memory.allocate({ids_bytes})[0]);
+  if (mode != Mode::kKv) {
     VLM_RETURN_IF_FAILED(embedding->load_method(
         contract::kEmbeddingPrefillMethod, embedding->prefill_, embedding->prefill_ar_len_));
-    embedding->chunk_ids_.resize(embedding->prefill_ar_len_);
-    embedding->chunk_rows_.resize(embedding->prefill_ar_len_ * embedding->dim_);
-    VLM_RETURN_IF_FAILED(embedding->prefill_->bind({embedding->chunk_ids_.data()},
-                                                   {embedding->chunk_rows_.data()}));
+    VLM_RETURN_IF_FAILED(embedding->bind_prefill(memory));
   }
   return embedding;
 }
 
-Status TokenEmbedding::bind_token_output(float* row) {
-  token_row_ = row;
-  return decode_->bind({&token_}, {row});
+Status TokenEmbedding::bind_prefill(TensorMemory& memory) {
+  const auto pieces = memory.allocate({prefill_ar_len_ * sizeof(std::int32_t),
+                                       prefill_ar_len_ * dim_ * sizeof(float)});
+  chunk_ids_ = reinterpret_cast<std::int32_t*>(pieces[0]);
+  chunk_rows_ = reinterpret_cast<float*>(pieces[1]);
+  return prefill_->bind({chunk_ids_}, {chunk_rows_});
 }
 
-Status TokenEmbedding::embed_token(std::int64_t id) {
-  token_ = static_cast<std::int32_t>(id);
-  return decode_->execute();
+Status TokenEmbedding::bind_decode_output(float* rows, std::size_t decode_ar_len) {
+  if (decode_ar_len_ != decode_ar_len) {
+    return Failure{ExitCode::kContractMismatch,
+                   decode_->label() + ": takes " + std::to_string(decode_ar_len_) +
+                       " tokens a call, the text decoder " + std::to_string(decode_ar_len)};
+  }
+  decode_rows_ = rows;
+  return decode_->bind({token_ids_}, {rows});
 }
 
 Status TokenEmbedding::embed_in_chunks(const std::vector<std::int64_t>& ids, float* rows) {
@@ -86,7 +87,7 @@ Status TokenEmbedding::embed_in_chunks(const std::vector<std::int64_t>& ids, flo
       chunk_ids_[i] = i < count ? static_cast<std::int32_t>(ids[begin + i]) : 0;
     }
     VLM_RETURN_IF_FAILED(prefill_->execute());
-    std::copy_n(chunk_rows_.begin(), count * dim_, rows + begin * dim_);
+    std::copy_n(chunk_rows_, count * dim_, rows + begin * dim_);
   }
   return {};
 }
@@ -99,7 +100,7 @@ Status TokenEmbedding::embed_prompt(const std::vector<std::int64_t>& ids,
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] != skipped_id) {
       VLM_RETURN_IF_FAILED(embed_token(ids[i]));
-      std::copy_n(token_row_, dim_, rows + i * dim_);
+      std::copy_n(decode_rows_, dim_, rows + i * dim_);
     }
   }
   return {};

@@ -8,7 +8,8 @@
 
 namespace vlm {
 
-Outcome<std::unique_ptr<VisionEncoder>> VisionEncoder::load(const std::string& path) {
+Outcome<std::unique_ptr<VisionEncoder>> VisionEncoder::load(const std::string& path,
+                                                            TensorMemory& memory) {
   auto file = PteFile::open("vision_encoder", path);
   if (!file.ok()) {
     return file.failure();
@@ -39,10 +40,10 @@ Outcome<std::unique_ptr<VisionEncoder>> VisionEncoder::load(const std::string& p
   }
   encoder->tokens_per_image_ = static_cast<std::size_t>(outputs[0].shape[1]);
   encoder->dim_ = static_cast<std::size_t>(outputs[0].shape[2]);
-  encoder->pixels_.resize(inputs[0].element_count());
-  encoder->tokens_.resize(outputs[0].element_count());
-  VLM_RETURN_IF_FAILED(
-      encoder->graph_->bind({encoder->pixels_.data()}, {encoder->tokens_.data()}));
+  const auto pieces = memory.allocate({inputs[0].byte_count(), outputs[0].byte_count()});
+  encoder->pixels_ = reinterpret_cast<float*>(pieces[0]);
+  encoder->tokens_ = reinterpret_cast<float*>(pieces[1]);
+  VLM_RETURN_IF_FAILED(encoder->graph_->bind({encoder->pixels_}, {encoder->tokens_}));
   return encoder;
 }
 
@@ -76,9 +77,9 @@ Outcome<std::vector<float>> VisionEncoder::read_pixels(const ImageFile& image) c
 }
 
 Status VisionEncoder::encode(const std::vector<float>& pixels, float* tokens) {
-  std::copy(pixels.begin(), pixels.end(), pixels_.begin());
+  std::copy(pixels.begin(), pixels.end(), pixels_);
   VLM_RETURN_IF_FAILED(graph_->execute());
-  std::copy(tokens_.begin(), tokens_.end(), tokens);
+  std::copy_n(tokens_, tokens_per_image_ * dim_, tokens);
   return {};
 }
 

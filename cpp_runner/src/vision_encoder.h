@@ -9,12 +9,15 @@
 #include "outcome.h"
 #include "pte_file.h"
 #include "request.h"
+#include "tensor_memory.h"
 
 namespace vlm {
 
 class VisionEncoder {
  public:
-  static Outcome<std::unique_ptr<VisionEncoder>> load(const std::string& path);
+  // `memory` must outlive the encoder.
+  static Outcome<std::unique_ptr<VisionEncoder>> load(const std::string& path,
+                                                      TensorMemory& memory);
 
   std::size_t tokens_per_image() const { return tokens_per_image_; }
   std::size_t dim() const { return dim_; }
@@ -25,6 +28,9 @@ class VisionEncoder {
   // Writes the image's tokens to `tokens`.
   Status encode(const std::vector<float>& pixels, float* tokens);  // (tokens_per_image, dim)
 
+  // Time inside Method::execute of the last encode().
+  const Interval& execution() const { return graph_->execution(); }
+
  private:
   VisionEncoder() = default;
 
@@ -32,8 +38,8 @@ class VisionEncoder {
   std::unique_ptr<Graph> graph_;
   std::size_t tokens_per_image_ = 0;
   std::size_t dim_ = 0;
-  std::vector<float> pixels_;  // (1, 3, H, W), bound to the graph
-  std::vector<float> tokens_;  // (1, tokens_per_image, dim), bound to the graph
+  float* pixels_ = nullptr;  // (1, 3, H, W), borrowed, bound to the graph
+  float* tokens_ = nullptr;  // (1, tokens_per_image, dim), borrowed, bound to the graph
 };
 
 }  // namespace vlm

@@ -20,6 +20,7 @@ from harness.runtime import Runtime, find_runtime
 
 TOY_SCRIPT = Path(__file__).with_name("toy_vlm.py")
 RUN_TIMEOUT_S = 120
+_TURN_KEYS = ("prompt_token_ids", "images", "teacher_forced_token_ids")
 # Asked while collecting, because session fixtures of other suites point it elsewhere later.
 SUITE_CACHE_DIR = cache_root()
 
@@ -39,6 +40,20 @@ class RunnerResult:
         lines = [line for line in self.stderr.splitlines() if line.startswith("vlm_runner: ")]
         return lines[-1] if lines else ""
 
+    @property
+    def turns(self) -> list[dict[str, Any]]:
+        """The turns of the first iteration, of a run that succeeded."""
+        assert self.exit_code == 0, self.stderr
+        assert self.report is not None
+        turns: list[dict[str, Any]] = self.report["iterations"][0]["turns"]
+        return turns
+
+    @property
+    def turn(self) -> dict[str, Any]:
+        """Its only turn."""
+        assert len(self.turns) == 1
+        return self.turns[0]
+
 
 @dataclass(frozen=True)
 class Toy:
@@ -50,28 +65,31 @@ class Toy:
     run_dir: Path
 
     def request(self, case: str = "two_images", mode: str = "kv", **changes: Any) -> dict[str, Any]:
-        """A good request for one of the prompts; `changes` replace its keys."""
-        prompt = self.expected["cases"][case]
+        """A good request for one of the prompts; `changes` replace its keys, or its turn's."""
+        turn = self.turn(case)
+        turn |= {key: changes.pop(key) for key in _TURN_KEYS if key in changes}
         request = {
-            "schema_version": 1,
+            "schema_version": 2,
             "mode": mode,
             "vision_encoder_pte": str(self.dir / "vision_encoder.pte"),
             "tok_embedding_pte": str(self.dir / "tok_embedding.pte"),
             "text_decoder_pte": str(self.dir / "text_decoder.pte"),
-            "prompt_token_ids": prompt["ids"],
+            "turns": [turn],
             "image_token_id": self.expected["image_token_id"],
-            "images": [
-                {
-                    "path": str(self.dir / f"pixels_{index}.bin"),
-                    "shape": self.expected["image_shape"],
-                }
-                for index in range(prompt["n_images"])
-            ],
             "stop_token_ids": [],
             "max_new_tokens": 100,
-            "record_logits": False,
         }
         return copy.deepcopy({**request, **changes})
+
+    def turn(self, case: str) -> dict[str, Any]:
+        """The turn of a request that asks one of the prompts."""
+        prompt = self.expected["cases"][case]
+        paths = [str(self.dir / f"pixels_{index}.bin") for index in range(prompt["n_images"])]
+        shape = self.expected["image_shape"]
+        return {
+            "prompt_token_ids": prompt["ids"],
+            "images": [{"path": path, "shape": shape} for path in paths],
+        }
 
     def answer(self, case: str, mode: str) -> list[int]:
         """What PyTorch answers."""

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "check.h"
+#include <boost/test/unit_test.hpp>
 
 namespace {
 
@@ -42,67 +42,67 @@ bool is_refused(const Signature& signature, const std::string& expected) {
 
 }  // namespace
 
-TEST(decoder_signature_good_gives_all_sizes) {
+BOOST_AUTO_TEST_CASE(decoder_signature_good_gives_all_sizes) {
   const Signature good = good_signature(3);
   const auto read = vlm::read_decoder_signature("prefill_forward", good.inputs, good.outputs);
-  CHECK(read.ok());
+  BOOST_REQUIRE(read.ok());
   const vlm::DecoderSignature& signature = read.value();
-  CHECK(signature.ar_len == 3 && signature.context_length == 16 && signature.dim == 6);
-  CHECK(signature.n_layers == 2 && signature.n_kv_heads == 2 && signature.head_dim == 4);
-  CHECK(signature.vocab_size == 11 && signature.cache_columns() == 13);
-  CHECK(signature.cache_type == ElementType::kU16 && signature.logits_type == ElementType::kU16);
+  BOOST_REQUIRE(signature.ar_len == 3 && signature.context_length == 16 && signature.dim == 6);
+  BOOST_REQUIRE(signature.n_layers == 2 && signature.n_kv_heads == 2 && signature.head_dim == 4);
+  BOOST_REQUIRE(signature.vocab_size == 11 && signature.cache_columns() == 13);
+  BOOST_REQUIRE(signature.cache_type == ElementType::kU16 && signature.logits_type == ElementType::kU16);
 }
 
-TEST(decoder_signature_three_dimensional_mask_is_read) {
+BOOST_AUTO_TEST_CASE(decoder_signature_three_dimensional_mask_is_read) {
   Signature old = good_signature(3);
   old.inputs[1].shape = {1, 3, 16};
-  CHECK(vlm::read_decoder_signature("kv_forward", old.inputs, old.outputs).ok());
+  BOOST_REQUIRE(vlm::read_decoder_signature("kv_forward", old.inputs, old.outputs).ok());
 }
 
-TEST(decoder_signature_wrong_ones_name_the_tensor) {
+BOOST_AUTO_TEST_CASE(decoder_signature_wrong_ones_name_the_tensor) {
   Signature broken = good_signature(3);
   broken.inputs.pop_back();
-  CHECK(is_refused(broken, "6 inputs"));
+  BOOST_REQUIRE(is_refused(broken, "6 inputs"));
   broken = good_signature(3);
   broken.outputs.pop_back();
-  CHECK(is_refused(broken, "4 outputs"));
+  BOOST_REQUIRE(is_refused(broken, "4 outputs"));
   broken = good_signature(3);
   broken.inputs[0].shape[1] = 4;
-  CHECK(is_refused(broken, "hidden states"));
+  BOOST_REQUIRE(is_refused(broken, "hidden states"));
   broken = good_signature(3);
   broken.inputs[1].type = ElementType::kI32;
-  CHECK(is_refused(broken, "attention mask"));
+  BOOST_REQUIRE(is_refused(broken, "attention mask"));
   broken = good_signature(3);
   broken.inputs[1].shape = {};
-  CHECK(is_refused(broken, "attention mask"));
+  BOOST_REQUIRE(is_refused(broken, "attention mask"));
   broken = good_signature(3);
   broken.inputs[2].type = ElementType::kF32;
-  CHECK(is_refused(broken, "position ids"));
+  BOOST_REQUIRE(is_refused(broken, "position ids"));
   broken = good_signature(3);
   broken.inputs[4].shape = {1, 2, 13, 4};
-  CHECK(is_refused(broken, "K cache input of layer 1"));
+  BOOST_REQUIRE(is_refused(broken, "K cache input of layer 1"));
   broken = good_signature(3);
   broken.inputs[6].type = ElementType::kU8;
-  CHECK(is_refused(broken, "V cache input of layer 1"));
+  BOOST_REQUIRE(is_refused(broken, "V cache input of layer 1"));
   broken = good_signature(3);
   broken.outputs[0].type = ElementType::kU8;
-  CHECK(is_refused(broken, "logits"));
+  BOOST_REQUIRE(is_refused(broken, "logits"));
   broken = good_signature(3);
   broken.outputs[3].shape[2] = 2;
-  CHECK(is_refused(broken, "V output of layer 0"));
+  BOOST_REQUIRE(is_refused(broken, "V output of layer 0"));
 }
 
-TEST(decoder_signatures_of_one_cache_agree) {
+BOOST_AUTO_TEST_CASE(decoder_signatures_of_one_cache_agree) {
   const Signature wide = good_signature(3);
   const Signature narrow = good_signature(1);
   const auto prefill = vlm::read_decoder_signature("prefill_forward", wide.inputs, wide.outputs);
   const auto decode = vlm::read_decoder_signature("kv_forward", narrow.inputs, narrow.outputs);
-  CHECK(prefill.ok() && decode.ok());
-  CHECK(vlm::check_signatures_agree(prefill.value(), decode.value()).ok());
+  BOOST_REQUIRE(prefill.ok() && decode.ok());
+  BOOST_REQUIRE(vlm::check_signatures_agree(prefill.value(), decode.value()).ok());
   vlm::DecoderSignature other = decode.value();
   other.context_length = 32;
   const vlm::Status status = vlm::check_signatures_agree(prefill.value(), other);
-  CHECK(!status.ok());
-  CHECK(status.failure().message.find("context length is 16, but kv_forward has 32") !=
+  BOOST_REQUIRE(!status.ok());
+  BOOST_REQUIRE(status.failure().message.find("context length is 16, but kv_forward has 32") !=
         std::string::npos);
 }

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "check.h"
+#include <boost/test/unit_test.hpp>
 
 namespace {
 
@@ -13,14 +13,14 @@ vlm::Outcome<vlm::Options> parse(std::vector<const char*> arguments) {
 
 }  // namespace
 
-TEST(options_both_spellings_are_read) {
+BOOST_AUTO_TEST_CASE(options_both_spellings_are_read) {
   const auto options = parse({"--request", "a.json", "--report=b.json"});
-  CHECK(options.ok());
-  CHECK(options.value().request_path == "a.json");
-  CHECK(options.value().report_path == "b.json");
+  BOOST_REQUIRE(options.ok());
+  BOOST_REQUIRE(options.value().request_path == "a.json");
+  BOOST_REQUIRE(options.value().report_path == "b.json");
 }
 
-TEST(options_wrong_lines_are_usage_failures) {
+BOOST_AUTO_TEST_CASE(options_wrong_lines_are_usage_failures) {
   const std::vector<std::vector<const char*>> lines = {
       {},
       {"--request", "a"},
@@ -33,7 +33,7 @@ TEST(options_wrong_lines_are_usage_failures) {
   };
   for (const auto& line : lines) {
     const auto options = parse(line);
-    CHECK(!options.ok());
-    CHECK(options.failure().code == vlm::ExitCode::kUsage);
+    BOOST_REQUIRE(!options.ok());
+    BOOST_REQUIRE(options.failure().code == vlm::ExitCode::kUsage);
   }
 }

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "check.h"
+#include <boost/test/unit_test.hpp>
 
 namespace {
 
@@ -12,66 +12,92 @@ bool contains(const std::string& text, const std::string& part) {
 
 vlm::Report finished_report() {
   vlm::Report report;
-  report.mode = vlm::Mode::kKv;
+  report.settings = vlm::Request();
   report.step = vlm::Step::kDone;
-  report.prompt_tokens = 10;
-  report.generated_token_ids = {4, 5, 6};
-  report.stop_reason = vlm::StopReason::kStopToken;
-  report.timestamps.inference_start_ns = 1'000'000'000;
-  report.timestamps.prefill = vlm::Interval{1'000'000'000, 1'100'000'000};
-  report.timestamps.tokens_ns = {1'100'000'000, 1'200'000'000, 1'300'000'000};
-  report.timestamps.inference_end_ns = 1'300'000'000;
+  vlm::TurnReport turn;
+  turn.prompt_tokens = 10;
+  turn.generated_token_ids = {4, 5, 6};
+  turn.stop_reason = vlm::StopReason::kStopToken;
+  turn.timestamps.inference_start_ns = 1'000'000'000;
+  turn.timestamps.prefill = vlm::Interval{1'000'000'000, 1'100'000'000};
+  turn.timestamps.tokens_ns = {1'100'000'000, 1'200'000'000, 1'300'000'000};
+  turn.timestamps.inference_end_ns = 1'300'000'000;
+  turn.execute.prefill_ns = {3'000'000};
+  turn.execute.decode_ns = {1'000'000, 2'000'000};
+  turn.decode_steps = 2;
+  report.iterations = {{false, {turn}}};
   return report;
+}
+
+std::string observer(const vlm::Report& report) {
+  return vlm::observer_json(report.load, report.iterations[0].turns[0]);
 }
 
 }  // namespace
 
-TEST(report_without_error_says_ok) {
+BOOST_AUTO_TEST_CASE(report_without_error_says_ok) {
   const std::string json = vlm::report_json(finished_report());
-  CHECK(contains(json, "\"status\":\"ok\",\"error\":null"));
-  CHECK(contains(json, "\"generated_token_ids\":[4,5,6],\"stop_reason\":\"stop_token\""));
-  CHECK(contains(json, "\"logits\":null"));
-  CHECK(json.back() == '\n');
+  BOOST_REQUIRE(contains(json, "\"status\":\"ok\",\"error\":null"));
+  BOOST_REQUIRE(contains(json, "\"iterations\":[{\"warmup\":false,\"turns\":[{"));
+  BOOST_REQUIRE(contains(json, "\"generated_token_ids\":[4,5,6],\"stop_reason\":\"stop_token\""));
+  BOOST_REQUIRE(contains(json, "\"prefill\":[3000000],\"decode\":[1000000,2000000]"));
+  BOOST_REQUIRE(contains(json, "\"lookahead\":null,\"requantized_entries\":0,\"logits\":null"));
+  BOOST_REQUIRE(contains(json, "\"vision_encoder\":null"));
+  BOOST_REQUIRE(json.back() == '\n');
 }
 
-TEST(report_with_error_names_code_and_step) {
+BOOST_AUTO_TEST_CASE(report_settings_are_the_requests) {
+  vlm::Report report = finished_report();
+  report.settings->mode = vlm::Mode::kLookahead;
+  report.settings->lookahead = {4, 3, 2};
+  report.settings->sampling = vlm::Sampling{0.5, 7, 0.25, 11};
+  report.settings->max_new_tokens = 9;
+  report.memory_reason = "why";
+  BOOST_REQUIRE(contains(
+      vlm::report_json(report),
+      "\"settings\":{\"mode\":\"lookahead\",\"lookahead\":{\"window\":4,\"ngram\":3,\"gcap\":2},"
+      "\"sampling\":{\"temperature\":0.5,\"top_k\":7,\"top_p\":0.25,\"seed\":11},\"warmup\":0,"
+      "\"repeat\":1,\"fixed_tokens\":null,\"max_new_tokens\":9,\"record_logits\":\"none\","
+      "\"shared_memory\":\"ordinary\",\"shared_memory_reason\":\"why\"}"));
+}
+
+BOOST_AUTO_TEST_CASE(report_with_error_names_code_and_step) {
   vlm::Report report;
   report.step = vlm::Step::kLoadTextDecoder;
   report.error = vlm::Failure{vlm::ExitCode::kLoadFailed, "text_decoder: no"};
   const std::string json = vlm::report_json(report);
-  CHECK(contains(json, "\"status\":\"error\""));
-  CHECK(contains(json, "\"exit_code\":68,\"name\":\"load_failed\",\"message\":\"text_decoder: no\","
+  BOOST_REQUIRE(contains(json, "\"status\":\"error\""));
+  BOOST_REQUIRE(contains(json, "\"exit_code\":68,\"name\":\"load_failed\",\"message\":\"text_decoder: no\","
                        "\"step\":\"load_text_decoder\""));
 }
 
-TEST(report_message_that_is_not_utf8_still_gives_json) {
+BOOST_AUTO_TEST_CASE(report_message_that_is_not_utf8_still_gives_json) {
   vlm::Report report;
   report.error = vlm::Failure{vlm::ExitCode::kFileUnreadable, "cannot read '\xff'"};
-  CHECK(contains(vlm::report_json(report), "cannot read '"));
+  BOOST_REQUIRE(contains(vlm::report_json(report), "cannot read '"));
 }
 
-TEST(report_logits_keep_integers_and_floats) {
+BOOST_AUTO_TEST_CASE(report_logits_keep_integers_and_floats) {
   vlm::Report report = finished_report();
-  report.logits = vlm::RecordedLogits{0.5, 3, {{{4, 60000.0}, {9, 0.25}}}};
-  CHECK(contains(vlm::report_json(report),
+  report.iterations[0].turns[0].logits = vlm::RecordedLogits{0.5, 3, {{{4, 60000.0}, {9, 0.25}}}};
+  BOOST_REQUIRE(contains(vlm::report_json(report),
                  "\"logits\":{\"scale\":0.5,\"zero_point\":3,\"top\":[[[4,60000],[9,0.25]]]}"));
 }
 
-TEST(observer_leaves_out_first_token_and_uses_ms) {
-  const std::string json = vlm::observer_json(finished_report());
-  CHECK(contains(json, "{\"prefill_token_per_sec\":100.0,\"decode_token_per_sec\":10.0,"
+BOOST_AUTO_TEST_CASE(observer_leaves_out_first_token_and_uses_ms) {
+  const std::string json = observer(finished_report());
+  BOOST_REQUIRE(contains(json, "{\"prefill_token_per_sec\":100.0,\"decode_token_per_sec\":10.0,"
                        "\"prompt_tokens\":10,\"generated_tokens\":2,"));
-  CHECK(contains(json, "\"inference_end_ms\":1300,"));
-  CHECK(contains(json, "\"SCALING_FACTOR_UNITS_PER_SECOND\":1000}"));
+  BOOST_REQUIRE(contains(json, "\"inference_end_ms\":1300,"));
+  BOOST_REQUIRE(contains(json, "\"SCALING_FACTOR_UNITS_PER_SECOND\":1000}"));
 }
 
-TEST(observer_without_duration_leaves_out_rates) {
-  vlm::Report report;
-  CHECK(!contains(vlm::observer_json(report), "token_per_sec"));
+BOOST_AUTO_TEST_CASE(observer_without_duration_leaves_out_rates) {
+  BOOST_REQUIRE(!contains(vlm::observer_json(vlm::LoadTimes(), vlm::TurnReport()), "token_per_sec"));
 }
 
-TEST(write_report_into_missing_folder_fails) {
+BOOST_AUTO_TEST_CASE(write_report_into_missing_folder_fails) {
   const vlm::Status status = vlm::write_report("/nonexistent/folder/report.json", "{}");
-  CHECK(!status.ok());
-  CHECK(status.failure().code == vlm::ExitCode::kOutputNotWritable);
+  BOOST_REQUIRE(!status.ok());
+  BOOST_REQUIRE(status.failure().code == vlm::ExitCode::kOutputNotWritable);
 }

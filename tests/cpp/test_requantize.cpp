@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "check.h"
+#include <boost/test/unit_test.hpp>
 
 namespace {
 
@@ -51,43 +51,43 @@ bool agrees_for_random_encodings(unsigned seed) {
 
 }  // namespace
 
-TEST(requantize_uint16_random_encodings_agrees_with_float_reference) {
-  CHECK(agrees_for_random_encodings<std::uint16_t>(1));
+BOOST_AUTO_TEST_CASE(requantize_uint16_random_encodings_agrees_with_float_reference) {
+  BOOST_REQUIRE(agrees_for_random_encodings<std::uint16_t>(1));
 }
 
-TEST(requantize_uint8_random_encodings_agrees_with_float_reference) {
-  CHECK(agrees_for_random_encodings<std::uint8_t>(2));
+BOOST_AUTO_TEST_CASE(requantize_uint8_random_encodings_agrees_with_float_reference) {
+  BOOST_REQUIRE(agrees_for_random_encodings<std::uint8_t>(2));
 }
 
-TEST(requantize_halves_ties_round_to_even) {
+BOOST_AUTO_TEST_CASE(requantize_halves_ties_round_to_even) {
   std::uint16_t values[] = {100, 101, 103, 105, 99, 97};
   vlm::requantize(values, 6, Encoding{0.5, 100}, Encoding{1.0, 1000});
   // 0, 0.5, 1.5, 2.5, -0.5, -1.5
   const std::uint16_t expected[] = {1000, 1000, 1002, 1002, 1000, 998};
-  CHECK(std::equal(std::begin(values), std::end(values), std::begin(expected)));
+  BOOST_REQUIRE(std::equal(std::begin(values), std::end(values), std::begin(expected)));
 }
 
-TEST(requantize_out_of_range_clamps_instead_of_wrapping) {
+BOOST_AUTO_TEST_CASE(requantize_out_of_range_clamps_instead_of_wrapping) {
   std::uint8_t values[] = {0, 255};
   vlm::requantize(values, 2, Encoding{10.0, 128}, Encoding{1.0, 128});
-  CHECK(values[0] == 0);
-  CHECK(values[1] == 255);
+  BOOST_REQUIRE(values[0] == 0);
+  BOOST_REQUIRE(values[1] == 255);
 }
 
-TEST(requantize_huge_scale_ratio_clamps) {
+BOOST_AUTO_TEST_CASE(requantize_huge_scale_ratio_clamps) {
   std::uint16_t values[] = {0, 1, 65535};
   vlm::requantize(values, 3, Encoding{1e30, 1}, Encoding{1e-30, 7});
-  CHECK(values[0] == 0);
-  CHECK(values[1] == 7);
-  CHECK(values[2] == 65535);
+  BOOST_REQUIRE(values[0] == 0);
+  BOOST_REQUIRE(values[1] == 7);
+  BOOST_REQUIRE(values[2] == 65535);
 }
 
-TEST(requantize_same_encoding_changes_nothing) {
+BOOST_AUTO_TEST_CASE(requantize_same_encoding_changes_nothing) {
   std::vector<std::uint16_t> values(65536);
   for (std::size_t i = 0; i < values.size(); ++i) {
     values[i] = static_cast<std::uint16_t>(i);
   }
   const std::vector<std::uint16_t> before = values;
   vlm::requantize(values.data(), values.size(), Encoding{0.0003, 4711}, Encoding{0.0003, 4711});
-  CHECK(values == before);
+  BOOST_REQUIRE(values == before);
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 
 import pytest
@@ -22,11 +23,10 @@ def test_runner_until_context_is_full_answers_as_pytorch(
     toy = open_toy(variant)
     for case in CASES:
         result = toy.run(toy.request(case, mode))
-        assert result.exit_code == 0, result.stderr
+        assert result.turn["generated_token_ids"] == toy.answer(case, mode), case
+        assert result.turn["stop_reason"] == "context_full"
         assert result.report is not None
         assert result.report["status"] == "ok"
-        assert result.report["generated_token_ids"] == toy.answer(case, mode), case
-        assert result.report["stop_reason"] == "context_full"
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -36,10 +36,8 @@ def test_runner_hybrid_with_same_encodings_answers_as_kv(
 ) -> None:
     toy = open_toy(variant)
     assert toy.answer(case, "hybrid") == toy.answer(case, "kv")
-    reports = [toy.run(toy.request(case, mode)).report for mode in MODES]
-    assert reports[0] is not None
-    assert reports[1] is not None
-    assert reports[0]["generated_token_ids"] == reports[1]["generated_token_ids"]
+    replies = [toy.run(toy.request(case, mode)).turn["generated_token_ids"] for mode in MODES]
+    assert replies[0] == replies[1]
 
 
 def test_answers_differ_between_prompts(open_toy: Callable[[str], Toy]) -> None:
@@ -62,62 +60,55 @@ def test_requantised_entries_are_every_prompt_entry_once(
     open_toy: Callable[[str], Toy], variant: str, mode: str, is_counted: bool
 ) -> None:
     toy = open_toy(variant)
-    report = toy.run(toy.request("many_steps", mode)).report
-    assert report is not None
-    entries = report["prompt_tokens"] * toy.expected["cache_scalars_per_token"]
-    assert report["requantized_entries"] == (entries if is_counted else 0)
+    turn = toy.run(toy.request("many_steps", mode)).turn
+    entries = turn["prompt_tokens"] * toy.expected["cache_scalars_per_token"]
+    assert turn["requantized_entries"] == (entries if is_counted else 0)
 
 
 def test_runner_stop_token_ends_and_is_included(toy: Toy) -> None:
     answer = toy.answer("two_images", "kv")
     stop = answer[3]
-    report = toy.run(toy.request(stop_token_ids=[60, stop])).report
-    assert report is not None
-    assert report["generated_token_ids"] == answer[: answer.index(stop) + 1]
-    assert report["stop_reason"] == "stop_token"
+    turn = toy.run(toy.request(stop_token_ids=[60, stop])).turn
+    assert turn["generated_token_ids"] == answer[: answer.index(stop) + 1]
+    assert turn["stop_reason"] == "stop_token"
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_runner_first_token_is_stop_token_ends_at_once(toy: Toy, mode: str) -> None:
     first = toy.answer("two_images", mode)[0]
-    report = toy.run(toy.request(mode=mode, stop_token_ids=[first])).report
-    assert report is not None
-    assert report["generated_token_ids"] == [first]
-    assert report["stop_reason"] == "stop_token"
+    turn = toy.run(toy.request(mode=mode, stop_token_ids=[first])).turn
+    assert turn["generated_token_ids"] == [first]
+    assert turn["stop_reason"] == "stop_token"
 
 
 def test_runner_limit_ends_after_that_many_tokens(toy: Toy) -> None:
-    report = toy.run(toy.request(max_new_tokens=4)).report
-    assert report is not None
-    assert report["generated_token_ids"] == toy.answer("two_images", "kv")[:4]
-    assert report["stop_reason"] == "max_new_tokens"
+    turn = toy.run(toy.request(max_new_tokens=4)).turn
+    assert turn["generated_token_ids"] == toy.answer("two_images", "kv")[:4]
+    assert turn["stop_reason"] == "max_new_tokens"
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_runner_prompt_that_fills_the_cache_gives_one_token(toy: Toy, mode: str) -> None:
     longest = toy.expected["context_length"] - 1
     ids = [1 + (3 * i) % 5 for i in range(longest)]
-    report = toy.run(toy.request("one_token", mode, prompt_token_ids=ids)).report
-    assert report is not None
-    assert len(report["generated_token_ids"]) == 1
-    assert report["stop_reason"] == "context_full"
+    turn = toy.run(toy.request("one_token", mode, prompt_token_ids=ids)).turn
+    assert len(turn["generated_token_ids"]) == 1
+    assert turn["stop_reason"] == "context_full"
 
 
 def test_runner_kv_only_decoder_serves_kv(toy: Toy) -> None:
     decoder = str(toy.dir / "decoder_kv_only.pte")
-    report = toy.run(toy.request(text_decoder_pte=decoder)).report
-    assert report is not None
-    assert report["generated_token_ids"] == toy.answer("two_images", "kv")
+    turn = toy.run(toy.request(text_decoder_pte=decoder)).turn
+    assert turn["generated_token_ids"] == toy.answer("two_images", "kv")
 
 
 def test_runner_recorded_logits_have_the_tokens_first(open_toy: Callable[[str], Toy]) -> None:
     toy = open_toy("uint16_same")
-    report = toy.run(toy.request(record_logits=True)).report
-    assert report is not None
-    logits = report["logits"]
+    turn = toy.run(toy.request(record_logits="top2")).turn
+    logits = turn["logits"]
     assert logits["scale"] == pytest.approx(0.0004)
     assert logits["zero_point"] == 30000
-    assert [best[0][0] for best in logits["top"]] == report["generated_token_ids"]
+    assert [best[0][0] for best in logits["top"]] == turn["generated_token_ids"]
     for best, second in logits["top"]:
         assert isinstance(best[1], int)
         assert best[1] >= second[1]
@@ -125,12 +116,12 @@ def test_runner_recorded_logits_have_the_tokens_first(open_toy: Callable[[str], 
 
 
 def test_runner_timestamps_follow_one_another(toy: Toy) -> None:
-    report = toy.run(toy.request("two_images", "hybrid")).report
+    result = toy.run(toy.request("two_images", "hybrid"))
+    turn, report = result.turn, result.report
     assert report is not None
-    times = report["timestamps_ns"]
-    loads = times["load"]
+    times, loads = turn["timestamps_ns"], report["load_ns"]
     order = [
-        times["start"],
+        loads["start"],
         *loads["vision_encoder"],
         *loads["tok_embedding"],
         *loads["text_decoder"],
@@ -145,20 +136,45 @@ def test_runner_timestamps_follow_one_another(toy: Toy) -> None:
     assert order == sorted(order)
     assert len(times["images"]) == 2
     assert len(times["prefill_steps"]) == 2
-    assert len(times["tokens"]) == len(report["generated_token_ids"])
-    memory = report["memory"]
+    assert len(times["tokens"]) == len(turn["generated_token_ids"])
+
+
+def test_runner_execute_times_lie_within_their_steps(toy: Toy) -> None:
+    turn = toy.run(toy.request("two_images", "hybrid")).turn
+    times, execute = turn["timestamps_ns"], turn["execute_ns"]
+    for kind, spans in (("vision_encoder", "images"), ("prefill", "prefill_steps")):
+        assert len(execute[kind]) == len(times[spans])
+        for inside, (begin, end) in zip(execute[kind], times[spans], strict=True):
+            assert 0 < inside <= end - begin
+    assert turn["decode_steps"] == len(execute["decode"]) == len(turn["generated_token_ids"]) - 1
+    assert sum(execute["decode"]) <= times["tokens"][-1] - times["tokens"][0]
+
+
+def test_runner_report_tells_memory_processors_and_build(toy: Toy) -> None:
+    result = toy.run(toy.request())
+    assert result.report is not None
+    memory = result.report["memory"]
     assert 0 < memory["rss_after_load_bytes"] <= memory["peak_rss_bytes"]
     assert 0 < memory["rss_after_prefill_bytes"] <= memory["peak_rss_bytes"]
-    assert report["build"]["abi"] == "x86_64"
+    assert set(result.report["cpu"]["affinity"]) == os.sched_getaffinity(0)
+    assert len(result.report["cpu"]["frequency_khz"]) in (0, len(os.sched_getaffinity(0)))
+    assert result.report["build"]["abi"] == "x86_64"
+
+
+def test_runner_without_images_leaves_the_vision_encoder_alone(toy: Toy) -> None:
+    result = toy.run(toy.request("one_step", vision_encoder_pte="nowhere.pte"))
+    assert result.turn["generated_token_ids"] == toy.answer("one_step", "kv")
+    assert result.report is not None
+    assert result.report["load_ns"]["vision_encoder"] is None
 
 
 def test_runner_stdout_is_the_observer_line_alone(toy: Toy) -> None:
     result = toy.run(toy.request())
-    assert result.report is not None
+    turn = result.turn
     prefix = "PyTorchObserver "
     assert result.stdout.startswith(prefix)
     assert result.stdout.count("\n") == 1
     observed = json.loads(result.stdout.removeprefix(prefix))
-    assert observed["prompt_tokens"] == result.report["prompt_tokens"]
-    assert observed["generated_tokens"] == len(result.report["generated_token_ids"]) - 1
+    assert observed["prompt_tokens"] == turn["prompt_tokens"]
+    assert observed["generated_tokens"] == len(turn["generated_token_ids"]) - 1
     assert observed["SCALING_FACTOR_UNITS_PER_SECOND"] == 1000

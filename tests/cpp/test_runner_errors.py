@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,7 @@ def test_runner_missing_request_names_it(toy: Toy, tmp_path: Path) -> None:
     assert_refused(run_runner(toy.executable, argv, tmp_path), UNREADABLE, "nowhere.json")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 2}'])
 def test_runner_malformed_request_is_refused(toy: Toy, text: str) -> None:
     assert_refused(toy.run(text), BAD_REQUEST, "request: ")
 
@@ -93,17 +92,6 @@ def test_runner_prompt_longer_than_context_gives_both_lengths(toy: Toy) -> None:
     assert_refused(result, TOO_LONG, "24 tokens", "at most 23")
 
 
-def test_runner_prompt_beyond_last_prefill_step_is_refused_in_hybrid_only(
-    open_toy: Callable[[str], Toy],
-) -> None:
-    # Context 23, steps of 5: the fifth step would need 20 of 18 cache columns.
-    toy = open_toy("planned")
-    ids = [1] * 21
-    result = toy.run(toy.request("one_token", "hybrid", prompt_token_ids=ids))
-    assert_refused(result, TOO_LONG, "21 tokens", "at most 20")
-    assert toy.run(toy.request("one_token", "kv", prompt_token_ids=ids)).exit_code == 0
-
-
 def test_runner_token_outside_vocabulary_is_refused(toy: Toy) -> None:
     ids = [1, toy.expected["vocab_size"]]
     result = toy.run(toy.request("one_token", prompt_token_ids=ids))
@@ -112,20 +100,20 @@ def test_runner_token_outside_vocabulary_is_refused(toy: Toy) -> None:
 
 def test_runner_too_few_images_gives_both_counts(toy: Toy) -> None:
     request = toy.request()
-    request["images"].pop()
+    request["turns"][0]["images"].pop()
     assert_refused(toy.run(request), IMAGE, "6 image placeholders", "give 3")
 
 
 def test_runner_image_of_another_shape_is_refused(toy: Toy) -> None:
     request = toy.request()
-    request["images"][1]["shape"] = [1, 3, 8, 2]
+    request["turns"][0]["images"][1]["shape"] = [1, 3, 8, 2]
     assert_refused(toy.run(request), IMAGE, "[1, 3, 8, 2]", "[1, 3, 4, 4]")
 
 
 def test_runner_short_image_file_gives_both_sizes(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "short.bin").write_bytes(bytes(100))
     request = toy.request()
-    request["images"][0]["path"] = "short.bin"
+    request["turns"][0]["images"][0]["path"] = "short.bin"
     assert_refused(toy.run(request), IMAGE, "short.bin", "100 bytes", "expected 192")
 
 
@@ -137,7 +125,7 @@ def test_runner_pixels_that_are_no_numbers_are_refused(
     pixels[17] = value
     (tmp_path / "nan.bin").write_bytes(struct.pack("<48f", *pixels))
     request = toy.request()
-    request["images"][0]["path"] = "nan.bin"
+    request["turns"][0]["images"][0]["path"] = "nan.bin"
     assert_refused(toy.run(request), NOT_FINITE, "nan.bin", "value 17")
 
 
@@ -146,7 +134,7 @@ def test_runner_nan_logits_are_refused(toy: Toy) -> None:
     result = toy.run(toy.request(text_decoder_pte=decoder))
     assert_refused(result, NOT_FINITE, "logit 5")
     assert result.report is not None
-    assert result.report["generated_token_ids"] == []
+    assert result.report["iterations"][0]["turns"][0]["generated_token_ids"] == []
 
 
 def test_runner_report_that_cannot_be_written_is_an_error(toy: Toy, tmp_path: Path) -> None:
