@@ -1,0 +1,1 @@
+"""How fast a model is, and how sure that is. Pure: no device, no clock, no numpy."""
