@@ -22,6 +22,7 @@ from harness.manifest import (
     ImageInput,
     Manifest,
     MethodFacts,
+    TurnInputs,
     describe_files,
     parse_manifest,
     write_manifest,
@@ -43,6 +44,7 @@ __all__ = [
     "MethodFacts",
     "Mode",
     "Target",
+    "TurnInputs",
     "Verification",
     "Verify",
     "check_bundle",
@@ -186,7 +188,7 @@ def _differences(manifest: Manifest, spec: Spec) -> Iterator[str]:
         if prepared is None:
             yield f"it holds no inputs for case {name!r}"
         elif prepared.inputs_sha256 != case.inputs_sha256:
-            yield f"the prompt or picture of case {name!r} is another one than in the spec"
+            yield f"the prompts or pictures of case {name!r} is another one than in the spec"
 
 
 def _missing(root: Path, looked_for: Iterable[Path]) -> BundleMissing:

@@ -93,20 +93,50 @@ class ImageInput:
 
 
 @dataclass(frozen=True)
-class CaseInputs:
-    """The prepared inputs of one case, and the float model's greedy reply to them.
+class TurnInputs:
+    """What one turn of a conversation gives the runner, and the float model's greedy reply.
 
-    `inputs_sha256` is `harness.spec.Case.inputs_sha256` at the time of preparation.
+    Of a later turn `prompt_text` and `prompt_token_ids` are what follows the stop token of the
+    reply before. `images` has one entry per tile.
     """
 
     __pydantic_config__ = _STRICT
 
-    inputs_sha256: str
     prompt_text: str
     prompt_token_ids: tuple[int, ...]
     images: tuple[ImageInput, ...]
     reference_token_ids: tuple[int, ...] | None
     reference_text: str | None
+
+
+@dataclass(frozen=True)
+class CaseInputs:
+    """The prepared inputs of one case: a conversation of one turn or more.
+
+    `inputs_sha256` is `harness.spec.Case.inputs_sha256` at the time of preparation.
+    `reference_path` is a file inside the bundle, see `harness.references`.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    inputs_sha256: str
+    turns: tuple[TurnInputs, ...]
+    reference_path: str | None
+
+    @property
+    def images(self) -> tuple[ImageInput, ...]:
+        """The tiles of all turns."""
+        return tuple(image for turn in self.turns for image in turn.images)
+
+    @property
+    def reference_token_ids(self) -> tuple[int, ...] | None:
+        """The float model's reply to the last turn, which is the one that is judged."""
+        return self.turns[-1].reference_token_ids
+
+    @property
+    def reference_text(self) -> str | None:
+        """The text of `reference_token_ids`."""
+        return self.turns[-1].reference_text
 
 
 @dataclass(frozen=True)
@@ -229,6 +259,13 @@ def _contradiction(manifest: Manifest) -> str | None:
             return f"files: {name!r} is not a path inside the bundle"
         if not _SHA256.fullmatch(entry.sha256):
             return f"files.{name}.sha256: {entry.sha256!r} is not a sha256"
+    silent = [name for name, case in manifest.cases.items() if not case.turns]
+    if silent:
+        return f"cases.{silent[0]}.turns is empty"
+    return _unlisted(manifest)
+
+
+def _unlisted(manifest: Manifest) -> str | None:
     for owner, name in _named_files(manifest):
         if name not in manifest.files:
             return f"{owner}: {name!r} is not listed under files"
@@ -241,4 +278,6 @@ def _named_files(manifest: Manifest) -> list[tuple[str, str]]:
     named.append(("manifest", TOKENIZER_NAME))
     for case_name, case in manifest.cases.items():
         named += [(f"cases.{case_name}", image.path) for image in case.images]
+        if case.reference_path is not None:
+            named.append((f"cases.{case_name}", case.reference_path))
     return named

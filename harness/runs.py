@@ -138,8 +138,13 @@ def request_json(request: RunRequest) -> bytes:
 
 def _turns(request: RunRequest) -> list[dict[str, object]]:
     case = request.bundle.manifest.cases[request.case_name]
-    images = [{"path": image.path, "shape": image.shape} for image in case.images]
-    turns: list[dict[str, object]] = [{"prompt_token_ids": case.prompt_token_ids, "images": images}]
+    turns: list[dict[str, object]] = [
+        {
+            "prompt_token_ids": turn.prompt_token_ids,
+            "images": [{"path": image.path, "shape": image.shape} for image in turn.images],
+        }
+        for turn in case.turns
+    ]
     if request.teacher_forced is not None:
         turns[-1]["teacher_forced_token_ids"] = request.teacher_forced
     return turns

@@ -29,14 +29,27 @@ PREPARE = "case_inputs"
 
 
 @dataclass(frozen=True)
-class Conversation:
-    """Pictures and one question about them; `name` is the case's, or empty."""
+class Question:
+    """Pictures and a question about them."""
 
-    name: str
     images: tuple[str, ...]
     images_sha256: tuple[str, ...]
     prompt: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One turn or more; `name` is the case's, or empty. `max_new_tokens` is per turn."""
+
+    name: str
+    turns: tuple[Question, ...]
     max_new_tokens: int
+    image_splitting: bool = False
+
+    @property
+    def without_paths(self) -> Conversation:
+        """The same wherever its pictures lie."""
+        return replace(self, turns=tuple(replace(turn, images=()) for turn in self.turns))
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ class Job:
         bare = replace(
             self,
             checkpoint="",
-            conversations=tuple(replace(c, images=()) for c in self.conversations),
+            conversations=tuple(talk.without_paths for talk in self.conversations),
         )
         content = {"job": asdict(bare), "stack": stack, "code": code_sha256()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]

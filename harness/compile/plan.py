@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cache import file_sha256
-from harness.compile.job import PREPARE, Conversation, Job
+from harness.compile.job import PREPARE, Conversation, Job, Question
 from harness.errors import CompileError
 from harness.socs import Soc
 from harness.spec import CheckpointRef, ImageSource, Spec
@@ -43,11 +43,21 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
     random = spec.checkpoint.seed is not None
     checkpoint_sha256 = checkpoint_hash(checkpoint_dir, weights=not random)
     calibration = tuple(
-        _conversation("", sample.images, sample.prompt, _CALIBRATION_REPLY_TOKENS)
+        Conversation(
+            "",
+            (_question(sample.images, sample.prompt),),
+            _CALIBRATION_REPLY_TOKENS,
+            spec.image_splitting,
+        )
         for sample in spec.calibration
     )
     cases = tuple(
-        _conversation(case.name, case.images, case.prompt, case.max_new_tokens)
+        Conversation(
+            case.name,
+            tuple(_question(turn.images, turn.prompt) for turn in case.turns),
+            case.max_new_tokens,
+            spec.image_splitting,
+        )
         for case in spec.cases.values()
     )
 
@@ -128,13 +138,9 @@ def checkpoint_hash(folder: Path, *, weights: bool = True) -> str:
     return digest.hexdigest()
 
 
-def _conversation(
-    name: str, images: tuple[ImageSource, ...], prompt: str, max_new_tokens: int
-) -> Conversation:
-    return Conversation(
-        name=name,
+def _question(images: tuple[ImageSource, ...], prompt: str) -> Question:
+    return Question(
         images=tuple(str(image.locate()) for image in images),
         images_sha256=tuple(image.sha256 for image in images),
         prompt=prompt,
-        max_new_tokens=max_new_tokens,
     )

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
-from harness.compile.job import Conversation, Job, write_result
+from harness.compile.job import Job, write_result
 from harness.compile.prepared import PreparedCases
-from harness.compile.source import load, prompt_with_reply
-from harness.manifest import TOKENIZER_NAME, CaseInputs, ImageInput
+from harness.compile.source import load, prompts_of
+from harness.manifest import TOKENIZER_NAME, CaseInputs, ImageInput, TurnInputs
+from harness.references import REFERENCE_NAME, Choice, Reference, TurnReference, write_reference
+from models.checkpoint import Checkpoint
 from models.components import build_components
+from models.generate import Reply, float_graphs, greedy_replies
+from models.prompt import Prompt
 
 
 def prepare_cases(job: Job, folder: Path, tell: Callable[[str], None]) -> None:
     """Write token ids, pixel tensors and float replies of all conversations into `folder`."""
     checkpoint = load(job)
-    components = build_components(checkpoint, job.context_length)
+    # As long as a request may be, so that the float reply ends where the runner's does.
+    components = build_components(checkpoint, job.max_seq_len)
+    graphs = float_graphs(components, job.calibration_ar_len)
+    image_tokens = components.vision_encoder.image_tokens
     tell("preparing cases")
     cases = {}
-    for conversation in job.conversations:
-        prompt, reply = prompt_with_reply(
-            checkpoint, components, conversation, job.calibration_ar_len
-        )
-        cases[conversation.name] = CaseInputs(
-            inputs_sha256="",  # the parent knows the spec
-            prompt_text=prompt.text,
-            prompt_token_ids=prompt.token_ids,
-            images=_write_pixels(folder, conversation, prompt.pixels),
-            reference_token_ids=tuple(reply),
-            reference_text=checkpoint.tokenizer.decode(reply, skip_special_tokens=True),
-        )
+    for talk in job.conversations:
+        prompts = prompts_of(checkpoint, talk, image_tokens)
+        replies = greedy_replies(graphs, prompts, talk.max_new_tokens, checkpoint.stop_token_ids)
+        cases[talk.name] = _write_case(folder, talk.name, checkpoint, prompts, replies)
     checkpoint.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_NAME))
     write_result(
         folder,
@@ -43,16 +42,52 @@ def prepare_cases(job: Job, folder: Path, tell: Callable[[str], None]) -> None:
     )
 
 
+def _write_case(
+    folder: Path,
+    name: str,
+    checkpoint: Checkpoint,
+    prompts: Sequence[Prompt],
+    replies: Sequence[Reply],
+) -> CaseInputs:
+    inside = f"cases/{name}"
+    (folder / inside).mkdir(parents=True, exist_ok=True)
+    reference = Reference(tuple(map(_turn_reference, replies)))
+    write_reference(folder / inside / REFERENCE_NAME, reference)
+    return CaseInputs(
+        inputs_sha256="",  # the parent knows the spec
+        turns=tuple(
+            TurnInputs(
+                prompt_text=prompt.text,
+                prompt_token_ids=prompt.token_ids,
+                images=_write_pixels(folder, f"{inside}/turn_{number}", prompt.pixels),
+                reference_token_ids=tuple(reply.token_ids),
+                reference_text=checkpoint.tokenizer.decode(
+                    reply.token_ids, skip_special_tokens=True
+                ),
+            )
+            for number, (prompt, reply) in enumerate(zip(prompts, replies, strict=True))
+        ),
+        reference_path=f"{inside}/{REFERENCE_NAME}",
+    )
+
+
+def _turn_reference(reply: Reply) -> TurnReference:
+    best = []
+    for logits in reply.logits:  # each (vocab,)
+        values, ids = logits.topk(2)
+        first, second = map(Choice, ids.tolist(), values.tolist())
+        best.append((first, second))
+    return TurnReference(tuple(reply.token_ids), tuple(best), reply.stop_reason)
+
+
 def _write_pixels(
     folder: Path,
-    conversation: Conversation,
-    pixels: torch.Tensor,  # (n_images, 3, H, W) float32
+    stem: str,
+    pixels: torch.Tensor,  # (n_tiles, 3, H, W) float32
 ) -> tuple[ImageInput, ...]:
     images = []
-    for index, picture in enumerate(pixels):
-        name = f"cases/{conversation.name}/pixels_{index}.bin"
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture.numpy().tobytes())
-        images.append(ImageInput(name, (1, *picture.shape)))
+    for index, tile in enumerate(pixels):
+        name = f"{stem}_pixels_{index}.bin"
+        (folder / name).write_bytes(tile.numpy().tobytes())
+        images.append(ImageInput(name, (1, *tile.shape)))
     return tuple(images)

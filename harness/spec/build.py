@@ -6,7 +6,6 @@ from pathlib import Path
 
 from harness.spec.demand_checks import SIZE_SUFFIX, soc_of_key
 from harness.spec.demands import (
-    AccuracySection,
     CeilingSection,
     ConditionsSection,
     FloorSection,
@@ -36,6 +35,7 @@ from harness.spec.model import (
     SizeCeiling,
     Spec,
     SpecPlace,
+    Turn,
 )
 from harness.spec.questions import read_questions
 from harness.spec.recipe import Recipe, build_component_recipe, merge_values
@@ -58,9 +58,13 @@ def build_spec(source: YamlSource, document: Document) -> Spec:
         prefill_ar_len=document.prefill_ar_len,
         lookahead=_build_lookahead(document.lookahead),
         modes=document.modes,
+        image_splitting=document.image_splitting,
         calibration=_build_calibration(source, document),
-        cases={name: _build_case(source, name, case) for name, case in document.cases.items()},
-        accuracy=_build_accuracy(source, document.accuracy),
+        cases={
+            name: _build_case(source, name, case, document.image_splitting)
+            for name, case in document.cases.items()
+        },
+        accuracy=_build_accuracy(source, document),
         floors=tuple(
             _build_bound(source, ("floors", index), floor)
             for index, floor in enumerate(document.floors)
@@ -108,18 +112,26 @@ def _build_checkpoint(folder: Path, section: CheckpointSection) -> CheckpointRef
     )
 
 
-def _build_case(source: YamlSource, name: str, section: CaseSection) -> Case:
+def _build_case(source: YamlSource, name: str, section: CaseSection, splitting: bool) -> Case:
+    asked = [(turn.image, turn.prompt) for turn in section.turns]
+    *earlier, last = [
+        Turn(_build_images(source, images), prompt)
+        for images, prompt in asked or [(section.image, section.prompt)]
+    ]
     return Case(
         name=name,
-        images=_build_images(source, section.image),
-        prompt=section.prompt,
+        images=last.images,
+        prompt=last.prompt,
         max_new_tokens=section.max_new_tokens,
         expect=Expectation(**section.expect.model_dump()),
         place=_place(source, ("cases", name)),
+        earlier_turns=tuple(earlier),
+        splitting=splitting,
     )
 
 
-def _build_accuracy(source: YamlSource, section: AccuracySection | None) -> Accuracy:
+def _build_accuracy(source: YamlSource, document: Document) -> Accuracy:
+    section, splitting = document.accuracy, document.image_splitting
     if section is None:
         return Accuracy()
     agreement, logits, perplexity = section.agreement, section.logits, section.perplexity
@@ -128,11 +140,11 @@ def _build_accuracy(source: YamlSource, section: AccuracySection | None) -> Accu
         None if agreement is None else AgreementDemand(**agreement.model_dump()),
         None if logits is None else LogitsDemand(**logits.model_dump()),
         None if perplexity is None else PerplexityDemand(**perplexity.model_dump()),
-        None if questions is None else _build_questions(source, questions),
+        None if questions is None else _build_questions(source, questions, splitting),
     )
 
 
-def _build_questions(source: YamlSource, section: QuestionsSection) -> QuestionSet:
+def _build_questions(source: YamlSource, section: QuestionsSection, splitting: bool) -> QuestionSet:
     path = (source.file.parent / section.path).resolve()
     asked, document = read_questions(path, {})
     if document is None:  # the checks let no such file pass
@@ -147,6 +159,7 @@ def _build_questions(source: YamlSource, section: QuestionsSection) -> QuestionS
             max_new_tokens=section.max_new_tokens,
             expect=Expectation(all_of=(question.answer,)),
             place=_place(asked, ("questions", index)),
+            splitting=splitting,
         )
         answers[name] = question.answer
     place = _place(source, ("accuracy", "questions"))

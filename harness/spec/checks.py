@@ -16,6 +16,7 @@ from harness.spec.demand_checks import (
 )
 from harness.spec.image_checks import check_images, check_leakage
 from harness.spec.recipe_checks import check_lookahead, check_recipe
+from harness.spec.turn_checks import check_turns
 from harness.spec.typecheck import known_names
 from harness.spec.walk import cases_of, is_count
 from harness.spec.yaml_source import YamlSource
@@ -37,6 +38,7 @@ def check_rules(source: YamlSource) -> None:
         _check_lengths,
         check_recipe,
         _check_modes,
+        check_turns,
         check_images,
         check_expectations,
         _check_calibration,

@@ -95,11 +95,19 @@ Calibration = Annotated[
 ]
 
 
-class CaseSection(Section):
-    """One question about pictures."""
+class TurnSection(Section):
+    """What is said in one turn of a conversation; a picture need not be in every one."""
 
-    image: Images
+    image: Images = ()
     prompt: Text
+
+
+class CaseSection(Section):
+    """One question about pictures, or several turns of which the last one's reply is judged."""
+
+    image: Images = ()
+    prompt: Text = ""
+    turns: Filled[TurnSection] = ()
     max_new_tokens: Count
     expect: ExpectSection
 
@@ -118,6 +126,7 @@ class Document(Section):
     prefill_ar_len: Count
     lookahead: LookaheadSection | None = None
     modes: Filled[Mode]
+    image_splitting: bool = False
     calibration_sets: dict[Identifier, Filled[CalibrationSection]] = Field(default_factory=dict)
     calibration: Calibration
     cases: Annotated[dict[Identifier, CaseSection], Field(min_length=1)]

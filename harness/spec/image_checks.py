@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.spec.images import package_file, picture_sha256
-from harness.spec.walk import calibration_of, cases_of, images_of, pictures_in
+from harness.spec.walk import calibration_of, case_images_of, images_of, pictures_in
 from harness.spec.yaml_source import Place, YamlPath, YamlSource
 
 
@@ -44,9 +44,8 @@ def _check_form(source: YamlSource, path: YamlPath, image: dict[str, Any]) -> No
 def check_leakage(source: YamlSource) -> None:
     """A picture that was calibrated with proves nothing as a case."""
     used = calibrated_pictures(source)
-    for path, section in cases_of(source):
-        for at, image in pictures_in(path, section):
-            check_unseen(source, at, image, used)
+    for path, image in case_images_of(source):
+        check_unseen(source, path, image, used)
 
 
 def calibrated_pictures(source: YamlSource) -> dict[str, Place]:

@@ -75,20 +75,43 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """What is said at once: pictures, if any, and a question."""
+
+    images: tuple[ImageSource, ...]
+    prompt: str
+
+
+@dataclass(frozen=True)
 class Case:
-    """Pictures, a question about them, and what the answer must hold."""
+    """Pictures, a question about them, and what the answer must hold.
+
+    A conversation of several turns has its `earlier_turns`; the answer is that to the last.
+    `splitting` says whether pictures are cut into tiles beside the whole picture.
+    """
 
     name: str
     images: tuple[ImageSource, ...]
     prompt: str
-    max_new_tokens: int
+    max_new_tokens: int  # per turn
     expect: Expectation
     place: SpecPlace
+    earlier_turns: tuple[Turn, ...] = ()
+    splitting: bool = False
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """All turns; at least one."""
+        return (*self.earlier_turns, Turn(self.images, self.prompt))
 
     @property
     def inputs_sha256(self) -> str:
-        """Hash of what the prepared inputs depend on: the prompt and the pictures' bytes."""
-        content = {"prompt": self.prompt, "images": [image.sha256 for image in self.images]}
+        """Hash of what the prepared inputs depend on: prompts, pictures' bytes, splitting."""
+        turns = [
+            {"prompt": turn.prompt, "images": [image.sha256 for image in turn.images]}
+            for turn in self.turns
+        ]
+        content = {"turns": turns, "splitting": self.splitting}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -222,6 +245,7 @@ class Spec:
     prefill_ar_len: int
     lookahead: Lookahead | None
     modes: tuple[Mode, ...]
+    image_splitting: bool
     calibration: tuple[CalibrationSample, ...]
     cases: Mapping[str, Case]
     accuracy: Accuracy

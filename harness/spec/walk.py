@@ -51,7 +51,27 @@ def pictures_in(path: YamlPath, section: dict[str, Any]) -> Iterator[tuple[YamlP
             yield ((*path, "image", index) if is_list else (*path, "image")), image
 
 
+def turns_in(path: YamlPath, case: dict[str, Any]) -> Iterator[tuple[YamlPath, dict[str, Any]]]:
+    """The turns of a case; a case without the key is its own only one."""
+    turns = case.get("turns")
+    if not isinstance(turns, tuple):
+        yield path, case
+        return
+    for index, turn in enumerate(turns):
+        if isinstance(turn, dict):
+            yield (*path, "turns", index), turn
+
+
 def images_of(source: YamlSource) -> Iterator[tuple[YamlPath, dict[str, Any]]]:
     """All pictures, those to calibrate with first."""
-    for path, section in [*calibration_of(source), *cases_of(source)]:
+    for path, section in calibration_of(source):
         yield from pictures_in(path, section)
+    for path, image in case_images_of(source):
+        yield path, image
+
+
+def case_images_of(source: YamlSource) -> Iterator[tuple[YamlPath, dict[str, Any]]]:
+    """The pictures of all turns of all cases."""
+    for path, case in cases_of(source):
+        for turn_path, turn in turns_in(path, case):
+            yield from pictures_in(turn_path, turn)

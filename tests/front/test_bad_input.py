@@ -100,7 +100,7 @@ SPOILT: dict[str, tuple[Any, list[str]]] = {
     ),
     "stale": (
         lambda bundle: _edit_manifest(bundle, '"inputs_sha256": "', '"inputs_sha256": "0'),
-        ["the prompt or picture of case 'red' is another one than in the spec"],
+        ["the prompts or pictures of case 'red' is another one than in the spec"],
     ),
     "missing": (
         lambda bundle: (bundle / "manifest.json").unlink(),

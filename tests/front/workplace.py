@@ -17,6 +17,7 @@ from harness.manifest import (
     ImageInput,
     Manifest,
     MethodFacts,
+    TurnInputs,
     describe_files,
     write_manifest,
 )
@@ -187,10 +188,15 @@ def _manifest(
         cases={
             name: CaseInputs(
                 entry.inputs_sha256,
-                entry.prompt,
-                tuple(prompt_ids(spec, name)),
-                (ImageInput(f"cases/{name}.bin", (1, 3, 2, 2)),),
-                None,
+                (
+                    TurnInputs(
+                        entry.prompt,
+                        tuple(prompt_ids(spec, name)),
+                        (ImageInput(f"cases/{name}.bin", (1, 3, 2, 2)),),
+                        None,
+                        None,
+                    ),
+                ),
                 None,
             )
             for name, entry in spec.cases.items()

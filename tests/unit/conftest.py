@@ -17,6 +17,7 @@ from harness.bundle import (
     ImageInput,
     Manifest,
     MethodFacts,
+    TurnInputs,
     describe_files,
     write_manifest,
 )
@@ -129,11 +130,16 @@ def make_bundle(cache_dir: Path, spec: Spec) -> Callable[..., Path]:
             cases={
                 "blue": CaseInputs(
                     spec.cases["blue"].inputs_sha256,
-                    "What colour is it?",
-                    (1, 7, 3),
-                    (ImageInput("cases/blue/pixels_0.bin", (1, 3, 2, 2)),),
-                    (5, 2),
-                    "blue",
+                    (
+                        TurnInputs(
+                            "What colour is it?",
+                            (1, 7, 3),
+                            (ImageInput("cases/blue/pixels_0.bin", (1, 3, 2, 2)),),
+                            (5, 2),
+                            "blue",
+                        ),
+                    ),
+                    None,
                 )
             },
         )

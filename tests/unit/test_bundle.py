@@ -117,8 +117,16 @@ TAMPERINGS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "components.tok_embedding: 'other.pte' is not listed",
     ),
     "case_file_unlisted": (
-        lambda m: m["cases"]["blue"]["images"][0].update(path="cases/blue/pixels_1.bin"),
-        "cases.blue: 'cases/blue/pixels_1.bin' is not listed",
+        lambda m: m["cases"]["blue"]["turns"][0]["images"][0].update(path="cases/blue/1.bin"),
+        "cases.blue: 'cases/blue/1.bin' is not listed",
+    ),
+    "case_reference_unlisted": (
+        lambda m: m["cases"]["blue"].update(reference_path="cases/blue/reference.json"),
+        "cases.blue: 'cases/blue/reference.json' is not listed",
+    ),
+    "case_without_turns": (
+        lambda m: m["cases"]["blue"].update(turns=[]),
+        "cases.blue.turns is empty",
     ),
     "tokenizer_unlisted": (lambda m: m["files"].pop("tokenizer.json"), "'tokenizer.json' is not"),
     "path_absolute": (lambda m: _rename_file(m, "/etc/passwd"), "'/etc/passwd' is not a path"),
@@ -255,7 +263,7 @@ def test_check_bundle_mode_it_does_not_serve_is_refused(
 
 
 STALE = {
-    "prompt": (("What colour", "Which colour"), "the prompt or picture of case 'blue'"),
+    "prompt": (("What colour", "Which colour"), "the prompts or pictures of case 'blue'"),
     "case": (("  blue:", "  azure:"), "it holds no inputs for case 'azure'"),
     "context": (("max_seq_len: 128\nprefill", "max_seq_len: 256\nprefill"), "max_seq_len is 128"),
     "prefill": (("prefill_ar_len: 32", "prefill_ar_len: 64"), "prefill_ar_len is 32"),

@@ -56,6 +56,27 @@ def test_load_spec_several_pictures_are_kept_in_order(write_spec: WriteSpec) -> 
     ]
 
 
+def test_load_spec_case_of_several_turns_is_judged_by_its_last(
+    spec: Spec, write_spec: WriteSpec
+) -> None:
+    (write_spec().parent / "green.png").write_bytes(b"a third picture")
+    asked = "turns: [{image: [blue.png, green.png], prompt: Which?}, {prompt: Why?}]"
+    loaded = load_spec(
+        write_spec(("image: blue.png", asked), ("    prompt: What colour is it?\n", ""))
+    )
+    case = loaded.cases["blue"]
+    assert [(len(turn.images), turn.prompt) for turn in case.turns] == [(2, "Which?"), (0, "Why?")]
+    assert (case.prompt, case.images) == ("Why?", ())
+    assert [turn.prompt for turn in spec.cases["blue"].turns] == [spec.cases["blue"].prompt]
+    assert case.inputs_sha256 != spec.cases["blue"].inputs_sha256
+
+
+def test_load_spec_image_splitting_changes_the_inputs(spec: Spec, write_spec: WriteSpec) -> None:
+    split = load_spec(write_spec(("modes:", "image_splitting: true\nmodes:")))
+    assert (spec.image_splitting, split.image_splitting) == (False, True)
+    assert split.cases["blue"].inputs_sha256 != spec.cases["blue"].inputs_sha256
+
+
 def test_spec_is_frozen(spec: Spec) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         spec.model = "other"  # type: ignore[misc]
