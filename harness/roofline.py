@@ -7,8 +7,6 @@ what the HTP computes, the CPU does and the bus loses can only make it lower.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from harness.manifest import Manifest, MethodFacts
 from harness.socs import Soc
 
@@ -50,12 +48,6 @@ def dram_bounds(manifest: Manifest, soc: Soc, mode: str) -> dict[str, float]:
         width = 1 if mode == "kv" else manifest.prefill_ar_len
         bounds[PREFILL] = width * bytes_per_s / prefill
     return bounds
-
-
-def share_of_bound(rate: float, metric: str, bounds: Mapping[str, float]) -> str:
-    """ ", 41 % of the DRAM bound", to stand behind a rate; empty without a bound."""
-    bound = bounds.get(metric)
-    return f", {100 * rate / bound:.0f} % of the DRAM bound" if bound else ""
 
 
 def _find_method(manifest: Manifest, name: str) -> MethodFacts | None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from harness.answers import Reply, judge_reply
+from harness.dram_share import share_of_bound
 from harness.spec.model import Case, Conditions, MetricBound, SizeCeiling
 from harness.vocabulary import METRIC_KINDS
 
@@ -37,11 +38,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Phone:
-    """What verdicts know of a device: its SoC ("SM8750"), serial, and whether it is silicon."""
+    """What verdicts know of a device: its SoC ("SM8750"), serial, and whether it is silicon.
+
+    `dram_bounds` are `harness.roofline.dram_bounds` of the bundle on it, shown with the rates.
+    """
 
     soc_id: str
     serial: str | None = None
     simulated: bool = False
+    dram_bounds: Mapping[str, float] = field(default_factory=dict)
 
 
 def judge_answer(case: Case, reply: Reply) -> Verdict:
@@ -128,6 +133,7 @@ def _judge_bound(
         "soc": phone.soc_id,
         "conditions": str(conditions),
         "simulated": phone.simulated,
+        "dram_bound": phone.dram_bounds.get(bound.metric),
     }
     where = f"metric {bound.metric}, {bound.holds_for}; {bound.place}"
     if limit is None:
@@ -150,8 +156,10 @@ def _judge_bound(
         sentence = f"{bound.metric} is undefined in this run: too few tokens ({where})"
         return Verdict("inconclusive", "perf", sentence, "undefined", details)
     comparison = _compared(value, limit, "below", "above")
+    share = share_of_bound(value, bound.metric, phone.dram_bounds)
     sentence = (
-        f"{_spoken(bound.metric)} {value:.1f} {metric.unit} is {comparison} "
+        f"{_spoken(bound.metric)} {value:.1f} {metric.unit}{share}{',' if share else ''} "
+        f"is {comparison} "
         f"the {name} {limit:g} {metric.unit} for {phone.soc_id} ({where})"
     )
     missed = value < limit if metric.better == "higher" else value > limit

@@ -71,11 +71,11 @@ def build_component(job: Job, folder: Path, log: Path, tell: Tell) -> None:
     path = folder / pte_name(job)
     path.write_bytes(pte)
     facts = _method_facts(job, methods, _dram_traffic(log))
+    layers, parameters = _geometry(job, checkpoint)
     sqnr_db = None
-    if job.simulator:
+    if job.simulator and parameters <= simulate.LARGEST_PARAMETERS:
         clock("measuring on the simulator")
         sqnr_db = measure_sqnr_db(path)
-    layers, parameters = _geometry(job, checkpoint)
     stage_s = clock.seconds()
     component = Component(
         file=path.name,

@@ -20,7 +20,11 @@ from models.generate import Graphs, KvCache, decode, embed, float_graphs, prefil
 from models.prompt import Prompt
 
 TIME_BUDGET_S = 60.0
-"""A full-width decoder takes close to a minute a token on the simulator."""
+"""For the tokens of a reply, each side."""
+
+LARGEST_PARAMETERS = 20_000_000
+"""Larger components are not simulated: 135 million parameters took 15 s a token, 360 million
+close to a minute, and a call once begun, such as that of a prefill graph, cannot be stopped."""
 
 Inputs = tuple[torch.Tensor, ...]
 

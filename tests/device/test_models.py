@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
 
 from harness.answers import Reply
 from harness.bundle import Bundle
+from harness.dram_share import impossible_floors
 from harness.front.checks import require_thresholds, settle, summary_note, summary_word
 from harness.front.session import Session, Subject
 from harness.front.table import Row
 from harness.metrics import measure_all
+from harness.roofline import dram_bounds
 from harness.runs import CaseRun
 from harness.spec import Case, Conditions
 from harness.verdict import Phone, Verdict, judge_answer, judge_bounds, judge_sizes
@@ -53,9 +56,12 @@ def rate_verdicts(
     facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
     metrics = measure_all(first_run.turn, first_run.report)
     conditions = Conditions(subject.mode, bundle.manifest.max_seq_len, bundle.manifest.target)
+    bounds = dram_bounds(bundle.manifest, soc, subject.mode)
+    for sentence in impossible_floors(subject.spec.floors, soc.id, bounds):
+        warnings.warn(sentence, stacklevel=1)
     verdicts = judge_bounds(
         (*subject.spec.floors, *subject.spec.metric_ceilings),
-        Phone(soc.id, facts.serial, facts.simulated),
+        Phone(soc.id, facts.serial, facts.simulated, bounds),
         conditions,
         metrics,
     )

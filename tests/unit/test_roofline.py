@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from harness.bundle import load_bundle
+from harness.dram_share import impossible_floors, share_of_bound
 from harness.manifest import Manifest, MethodFacts
-from harness.roofline import dram_bounds, share_of_bound
+from harness.roofline import dram_bounds
 from harness.socs import find_soc
+from harness.spec import Spec
+from harness.verdict import Phone, judge_bounds
 
 READ = {
     "kv_forward": 400_000_000,
@@ -71,3 +74,20 @@ def test_share_of_bound_is_a_percentage_behind_the_rate() -> None:
     bounds = {"decode_tokens_per_s": 125.4}
     assert share_of_bound(51.4, "decode_tokens_per_s", bounds) == ", 41 % of the DRAM bound"
     assert share_of_bound(51.4, "ttft_ms", bounds) == ""
+
+
+def test_impossible_floors_names_a_floor_above_the_bound(spec: Spec) -> None:
+    (first, *_) = spec.floors
+    value = first.value_for("SM8650")
+    assert value is not None
+    (sentence,) = impossible_floors([first], "SM8650", {first.metric: value - 1})
+    assert "no run can clear it" in sentence
+    assert str(first.place) in sentence
+    assert impossible_floors([first], "SM8650", {first.metric: value}) == []
+
+
+def test_judge_bounds_shows_the_share_of_the_dram_bound(spec: Spec) -> None:
+    (first, *_) = spec.floors
+    phone = Phone("SM8650", dram_bounds={first.metric: 160.0})
+    (verdict,) = judge_bounds([first], phone, first.holds_for, {first.metric: 64.0})
+    assert "64.0 tok/s, 40 % of the DRAM bound, is 28 % above" in verdict.sentence
