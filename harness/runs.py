@@ -88,13 +88,7 @@ def run_case(
         RunnerError: the runner failed or left no usable report.
         DeviceError: trouble with the device or on the way to it.
     """
-    plan = RunPlan(
-        files=_files(runtime, request.bundle, request.case_name),
-        request_json=request_json(request),
-        executable=runtime.executable,
-        timeout_s=request.timeout_s,
-    )
-    outcome = run_on_device(device, plan, on_push)
+    outcome = run_on_device(device, make_plan(runtime, request), on_push)
     report = _read_report(outcome, f"running {request} on {device.serial}")
     tokenizer = request.bundle.path_of(TOKENIZER_NAME)
     return CaseRun(
@@ -104,6 +98,16 @@ def run_case(
         ),
         runner_s=outcome.runner_s,
         pushed_bytes=outcome.pushed_bytes,
+    )
+
+
+def make_plan(runtime: Runtime, request: RunRequest) -> RunPlan:
+    """What the device is asked to do for a run."""
+    return RunPlan(
+        files=_files(runtime, request.bundle, request.case_name),
+        request_json=request_json(request),
+        executable=runtime.executable,
+        timeout_s=request.timeout_s,
     )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 
 import pytest
 
-from harness.errors import InputError, SpecError
+from harness.bench.ledger import Ledger, Record
+from harness.errors import HarnessError, InputError, SpecError
 from harness.front.console import Console
 from harness.front.options import Options, add_options, read_options
 from harness.front.outcomes import annotate, notes_of, tell_outcome
+from harness.front.phones import count_fit_phones
 from harness.front.reporting import Reporting
 from harness.front.selection import (
     check_marker_names,
@@ -20,7 +23,9 @@ from harness.front.selection import (
     subject_of,
 )
 from harness.front.session import Session
+from harness.front.session_folder import SessionFolder, open_session_folder
 from harness.front.table import Row
+from harness.front.workers import FOLDER_KEY, Workers
 from harness.socs import specs_dir
 from harness.spec import Spec, load_specs
 from harness.vocabulary import Mode
@@ -37,20 +42,38 @@ class State:
     """What the hooks of one pytest process share."""
 
     def __init__(self, config: pytest.Config) -> None:
+        self._config = config
         self.options: Options = read_options(config)
         self.specs = _load_specs(self.options)
         self.console = Console(config)
         self.selected_modes: set[Mode] = set()
 
     @cached_property
+    def folder(self) -> SessionFolder:
+        """The session's folder; in a worker that of its controller."""
+        given = getattr(self._config, "workerinput", {}).get(FOLDER_KEY)
+        if given is not None:
+            return SessionFolder(Path(given))
+        folder = open_session_folder(self.options, self._config.rootpath, self.console.say)
+        Ledger(folder.phones).forget_quarantines()
+        return folder
+
+    @cached_property
     def session(self) -> Session:
         """Made when the first test needs it, when the modes of all tests are known."""
-        return Session(self.options, self.console, frozenset(self.selected_modes))
+        modes = frozenset(self.selected_modes)
+        return Session(self.options, self.console, modes, self.folder)
+
+    def bench_records(self) -> dict[str, Record]:
+        """What became of the phones, by name."""
+        return Ledger(self.folder.phones).all() if "folder" in self.__dict__ else {}
 
     def close(self) -> None:
         """End the session if there was one."""
         if "session" in self.__dict__:
             self.session.close()
+        if "folder" in self.__dict__:
+            self.folder.close()
 
 
 _STATE = pytest.StashKey[State]()
@@ -59,6 +82,15 @@ _ROW = pytest.StashKey[Row]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """`-n auto` on a bench: as many workers as there are fit phones. Before any configuring."""
+    try:
+        return count_fit_phones(read_options(config))
+    except HarnessError as err:
+        raise pytest.UsageError(str(err)) from err
 
 
 @pytest.hookimpl(trylast=True)  # when every plugin has registered its markers
@@ -71,7 +103,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except (InputError, SpecError) as err:
         raise pytest.UsageError(str(err)) from err
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Reporting(config, state.console), "harness.front.reporting")
+        reporting = Reporting(config, state.console, state.bench_records)
+        config.pluginmanager.register(reporting, "harness.front.reporting")
+        config.pluginmanager.register(Workers(state), "harness.front.workers")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

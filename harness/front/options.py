@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.bench.phones import Phone, Wish
 from harness.errors import InputError
+from harness.front.bench_options import BenchOptions, add_bench_options, read_bench_options
 from harness.socs import find_soc
 from harness.vocabulary import MODES, Mode, Target
 
@@ -34,12 +36,22 @@ class Options:
     run_timeout_s: float
     fresh_phone: bool
     phone_profile: Path | None
+    bench: BenchOptions
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where tests of one parametrisation run: on one device, or on any phone of one SoC."""
+
+    serial: str | None  # None: the only device there is, or any phone of the bench
+    soc: str | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare the options."""
     group = parser.getgroup("vlm-device-harness", "vision-language models on phones")
     _add_device_options(group)
+    add_bench_options(parser)
     group.addoption(
         "--specs", type=Path, metavar="DIR", help="folder of specs (specs/ of the project)"
     )
@@ -110,17 +122,32 @@ def read_options(config: pytest.Config) -> Options:
         run_timeout_s=config.getoption("--run-timeout"),
         fresh_phone=config.getoption("--fresh-phone"),
         phone_profile=config.getoption("--phone-profile"),
+        bench=read_bench_options(config),
     )
     _check(options)
     return options
 
 
-def wanted_serials(options: Options) -> tuple[str | None, ...]:
-    """What `--serial` or ANDROID_SERIAL name; (None,) for the only device there is."""
+def wanted_places(options: Options) -> tuple[Place, ...]:
+    """The devices that `--serial` or ANDROID_SERIAL name, or each SoC of the bench.
+
+    One place without a name stands for the only device there is.
+    """
     if options.compile_only:
-        return (None,)
+        return (Place(None),)
+    if options.bench.phones is not None:
+        socs = {phone.soc for phone in options.bench.phones if _is_wanted(phone, options)}
+        return tuple(Place(None, soc) for soc in sorted(filter(None, socs)))
+    if options.bench.everything or options.bench.labgrid_place is not None:
+        return (Place(None, options.soc),)
     named = dict.fromkeys(options.serials) or ([os.environ.get("ANDROID_SERIAL") or None])
-    return tuple(named)
+    return tuple(Place(serial) for serial in named)
+
+
+def _is_wanted(phone: Phone, options: Options) -> bool:
+    soc = None if options.soc is None else find_soc(options.soc).id
+    wish = Wish(soc, frozenset(options.serials), options.bench.labels)
+    return wish.allows(phone)
 
 
 def _check(options: Options) -> None:
@@ -138,7 +165,25 @@ def _check(options: Options) -> None:
             "--phone-profile and --fresh-phone are about a virtual phone, and none is asked for",
             hint=f"--serial {VIRTUAL}",
         )
+    if options.bench.is_pool:
+        _check_pool(options)
     if options.run_timeout_s <= 0:
         raise InputError(
             doing, f"--run-timeout is {options.run_timeout_s:g}", expected="seconds above 0"
+        )
+
+
+def _check_pool(options: Options) -> None:
+    doing = "reading the command line"
+    if options.bench.everything and options.soc is None:
+        raise InputError(doing, "--bench adb needs --soc", hint="--soc SM8750")
+    if VIRTUAL in options.serials:
+        raise InputError(doing, f"--bench and --serial {VIRTUAL} contradict each other")
+    if options.bench.labgrid_place is not None:
+        raise InputError(doing, "--bench and --lease contradict each other")
+    if options.bench.phones is not None and not wanted_places(options):
+        raise InputError(
+            doing,
+            "no phone of the bench file has the SoC, serial and labels asked for",
+            expected=", ".join(f"{phone.serial} ({phone.soc})" for phone in options.bench.phones),
         )

@@ -1,22 +1,21 @@
-"""The devices of a session: those on the cable, or a virtual phone started for it."""
+"""The phones of a session: one on the cable, a bench of them, or a virtual one of its own."""
 
 from __future__ import annotations
 
 import os
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from harness.bench.ledger import Ledger
+from harness.bench.phones import Phone, Wish
+from harness.bench.pool import Pool, PoolOptions
 from harness.cache import cache_root, locked, make_cache_dir
-from harness.device import (
-    AdbServer,
-    Device,
-    connect_server,
-    open_device,
-    start_private_server,
-)
-from harness.errors import PhoneInUse
-from harness.front.options import VIRTUAL, Options
+from harness.device import Device, connect_server, open_device, start_private_server
+from harness.device.server import USABLE
+from harness.errors import DeviceLost, DeviceNotUsable, PhoneInUse
+from harness.front.options import VIRTUAL, Options, Place, wanted_places
 from harness.socs import find_soc
 
 if TYPE_CHECKING:
@@ -27,45 +26,77 @@ MOST_VIRTUAL_PHONES = 8
 
 
 class Phones:
-    """Devices by the serial they were asked for; opened on first use, kept to the end."""
+    """Pools of phones by the place they were asked for; opened on first use."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, ledger: Ledger) -> None:
         self._options = options
+        self._ledger = ledger
         self._stack = ExitStack()
-        self._opened: dict[str | None, Device] = {}
-        self._server: AdbServer | None = None
+        self._pools: dict[str | None, Pool] = {}
 
-    def open(self, serial: str | None) -> Device:
-        """The device of that serial; None: the only one there is.
+    def pool(self, place: Place) -> Pool:
+        """The phones that a place may mean.
+
+        Raises:
+            DeviceError: no adb server, no device at all, or several and none was named.
+        """
+        if place.serial not in self._pools:
+            bench = self._options.bench
+            pool_options = PoolOptions(bench.wait_s, bench.lease_s, bench.allow_reboot)
+            self._pools[place.serial] = Pool(self._find(place.serial), self._ledger, pool_options)
+        return self._pools[place.serial]
+
+    def wish(self, place: Place) -> Wish:
+        """What a phone must be to serve a place."""
+        options = self._options
+        named = place.soc or options.soc
+        return Wish(
+            soc=None if named is None else find_soc(named).id,
+            serials=frozenset(options.serials) if options.bench.is_pool else frozenset(),
+            labels=options.bench.labels if options.bench.phones is not None else frozenset(),
+            limits=options.bench.limits,
+        )
+
+    def look(self, place: Place) -> Device:
+        """A device like those that will be used, to know what to compile; not leased.
 
         Raises:
             DeviceError: none, several, not usable, or another SoC than `--soc`.
         """
-        if serial not in self._opened:
-            self._opened[serial] = (
-                self._start_virtual() if serial == VIRTUAL else self._connect(serial)
-            )
-        return self._opened[serial]
+        pool, wish = self.pool(place), self.wish(place)
+        try:
+            return pool.look(wish)
+        except (DeviceLost, DeviceNotUsable):
+            with pool.lease(wish) as leased:  # which tries to bring one back
+                return leased.device
 
     def close(self) -> None:
         """End what was started; the phones themselves are left as they are."""
-        self._opened.clear()
+        self._pools.clear()
         self._stack.close()
 
-    def _connect(self, serial: str | None) -> Device:
-        if self._server is None:
-            self._server = connect_server(self._options.adb_host, self._options.adb_port)
-        return open_device(self._server, serial, self._options.soc)
-
-    def _start_virtual(self) -> Device:
-        """A virtual phone on an adb server of its own, whose key alone it obeys."""
+    def _find(self, serial: str | None) -> tuple[Phone, ...]:
         options = self._options
+        if options.bench.phones is not None:
+            return options.bench.phones
+        if serial == VIRTUAL:
+            return (self._start_virtual(),)
+        server = connect_server(options.adb_host, options.adb_port)
+        if options.bench.everything:
+            entries = [entry for entry in server.list_devices() if entry.state == USABLE]
+            return tuple(Phone(entry.serial, server.host, server.port) for entry in entries)
+        if serial is None:
+            serial = open_device(server, None, options.soc).serial
+        return (Phone(serial, server.host, server.port),)
+
+    def _start_virtual(self) -> Phone:
+        """A virtual phone on an adb server of its own, whose key alone it obeys."""
         home_dir = make_cache_dir(cache_root() / "adb")
         with locked(home_dir / "key.lock", "making a key for adb"):
             private = self._stack.enter_context(start_private_server(home_dir))
         phone = self._stack.enter_context(self._free_phone(private.public_key_path))
         private.server.connect_tcp(phone.serial)
-        return open_device(private.server, phone.serial, options.soc)
+        return Phone(phone.serial, private.server.host, private.server.port)
 
     def _free_phone(self, public_key_path: Path) -> VirtualPhone:
         """The same phone, and so the same disk, each time, or the next if it is in use.
@@ -89,3 +120,13 @@ class Phones:
             except PhoneInUse as err:
                 in_use = err
         raise in_use
+
+
+def count_fit_phones(options: Options) -> int | None:
+    """How many phones of the bench could be given work now, at least 1; None without a bench."""
+    if not options.bench.is_pool:
+        return None
+    with TemporaryDirectory() as folder:
+        phones = Phones(options, Ledger(Path(folder)))
+        places = wanted_places(options)
+        return max(1, sum(phones.pool(place).count_fit(phones.wish(place)) for place in places))

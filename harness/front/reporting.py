@@ -6,10 +6,13 @@ tests by their reports alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
+from harness.bench.ledger import Record
+from harness.front.bench_summary import bench_lines
 from harness.front.console import SAID_KEY, Console
 from harness.front.outcomes import Tally, notes_of, shorten_repeats
 from harness.front.table import Row, render_table
@@ -18,9 +21,15 @@ from harness.front.table import Row, render_table
 class Reporting:
     """Collects from reports what the end of the session needs."""
 
-    def __init__(self, config: pytest.Config, console: Console) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        console: Console,
+        bench_records: Callable[[], Mapping[str, Record]],
+    ) -> None:
         self._config = config
         self._console = console
+        self._bench_records = bench_records
         self._tally = Tally()
         self._rows: list[Row] = []
         self._said: set[str] = set()
@@ -57,6 +66,11 @@ class Reporting:
         for report in terminalreporter.stats.get("error", []):
             if isinstance(report.longrepr, str) and "exit_status" in notes_of(report):
                 report.longrepr = report.longrepr.partition("\n")[0]
+        bench = bench_lines(self._bench_records())
+        if bench:
+            terminalreporter.section("bench")
+            for line in bench:
+                terminalreporter.write_line(line)
         if self._rows:
             terminalreporter.section("device results")
             for line in render_table(self._rows):

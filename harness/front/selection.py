@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError, InputError
-from harness.front.options import Options, wanted_serials
+from harness.front.options import Options, wanted_places
 from harness.front.session import Subject
 from harness.manifest import MANIFEST_NAME, parse_manifest
 from harness.spec import Spec
@@ -23,14 +23,14 @@ _WORDS_OF_EXPRESSIONS = {"and", "or", "not", "True", "False", "None"}
 
 def subjects_of_specs(options: Options, specs: Iterable[Spec]) -> Iterator[tuple[str, Subject]]:
     """Each device x spec x mode that the command line allows, with the name tests bear."""
-    serials = wanted_serials(options)
+    places = wanted_places(options)
     for spec in specs:
         for mode in spec.modes:
             if options.modes and mode not in options.modes:
                 continue
-            for serial in serials:
-                place = f"@{serial}" if len(serials) > 1 else ""
-                yield f"{spec.model}-{mode}{place}", Subject(spec, mode, serial)
+            for place in places:
+                where = f"@{place.serial or place.soc}" if len(places) > 1 else ""
+                yield f"{spec.model}-{mode}{where}", Subject(spec, mode, place)
 
 
 def parameter_sets(options: Options, specs: Iterable[Spec], *, per_case: bool) -> list[Any]:

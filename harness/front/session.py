@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+from harness.bench.attempts import Attempts
+from harness.bench.evidence import Evidence
+from harness.bench.ledger import Ledger
+from harness.bench.pool import LeasedPhone
 from harness.bundle import Bundle, check_bundle, find_bundle
 from harness.device import Device
-from harness.errors import (
-    CommandFailed,
-    DeadlineExceeded,
-    DeviceError,
-    HarnessError,
-    InputError,
-)
+from harness.errors import DeviceError, HarnessError, InputError
 from harness.front.console import Console
-from harness.front.options import Options, wanted_serials
+from harness.front.options import Options, Place, wanted_places
 from harness.front.phones import Phones
-from harness.runs import CaseRun, RunRequest, run_case
+from harness.front.run_records import RecordedRun, RunRecords, run_key
+from harness.front.session_folder import SessionFolder
+from harness.runs import CaseRun, RunRequest, make_plan, run_case
 from harness.runtime import Runtime, check_runtime, find_runtime, load_runtime
 from harness.socs import Soc, find_soc
 from harness.spec import Case, Spec
@@ -34,25 +35,32 @@ class Subject:
 
     spec: Spec
     mode: Mode
-    serial: str | None
+    place: Place
 
 
 class Session:
     """Makes each dear thing once and remembers it, or the error it ended in."""
 
-    def __init__(self, options: Options, console: Console, modes: frozenset[Mode]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        console: Console,
+        modes: frozenset[Mode],
+        folder: SessionFolder,
+    ) -> None:
         self.options = options
         self._console = console
         self._modes = modes
-        self._phones = Phones(options)
+        self._phones = Phones(options, Ledger(folder.phones))
+        self._records = RunRecords(folder.runs)
+        self._evidence = Evidence(folder.evidence)
         self._made: dict[object, object] = {}
-        self._given_up: dict[str | None, HarnessError] = {}
+        self._given_up: dict[Place, HarnessError] = {}
 
     @property
     def given_up(self) -> str | None:
         """Why no further test can run: each device of the session is unusable. Else None."""
-        serials = wanted_serials(self.options)
-        if any(serial not in self._given_up for serial in serials):
+        if any(place not in self._given_up for place in wanted_places(self.options)):
             return None
         return "no usable device is left: the remaining tests were not run"
 
@@ -61,11 +69,15 @@ class Session:
         self._phones.close()
 
     def device(self, subject: Subject) -> Device:
-        """The subject's device. Raises DeviceError, also for one that was given up."""
-        if subject.serial in self._given_up:
-            raise self._given_up[subject.serial].with_traceback(None)
+        """The subject's device, or one like those that its runs will get.
+
+        Raises DeviceError, also for one that was given up.
+        """
+        place = subject.place
+        if place in self._given_up:
+            raise self._given_up[place].with_traceback(None)
         with self._giving_up(subject, HarnessError):
-            return self._once(("device", subject.serial), lambda: self._phones.open(subject.serial))
+            return self._once(("device", place), lambda: self._phones.look(place))
 
     def soc(self, subject: Subject) -> Soc:
         """The SoC of the subject's device; with `--compile-only` that of `--soc`."""
@@ -104,22 +116,29 @@ class Session:
     def bundle(self, subject: Subject) -> Bundle:
         """A bundle that serves the subject's mode: given, cached or compiled now."""
         mode = self._bundle_mode(subject)
-        key = ("bundle", subject.spec.model, mode, subject.serial)
+        key = ("bundle", subject.spec.model, mode, subject.place)
         return self._once(key, lambda: self._find_or_compile(subject, mode))
 
     def runtime(self, subject: Subject) -> Runtime:
         """The Runtime for the subject's device: `--runtime`, cached or built now."""
         with self._giving_up(subject, HarnessError):
-            return self._once(("runtime", subject.serial), lambda: self._find_runtime(subject))
+            return self._once(("runtime", subject.place), lambda: self._find_runtime(subject))
 
     def run(self, subject: Subject, case: Case) -> CaseRun:
         """One run of one case; further checks of the same case get the same run."""
-        key = ("run", subject.spec.model, subject.mode, subject.serial, case.name)
+        return self._recorded(subject, case).run
+
+    def serial(self, subject: Subject, case: Case) -> str:
+        """The serial of the phone that the run of a case was made on."""
+        return self._recorded(subject, case).serial
+
+    def _recorded(self, subject: Subject, case: Case) -> RecordedRun:
+        key = ("run", subject.spec.model, subject.mode, subject.place, case.name)
         with self._giving_up(subject, DeviceError):
             return self._once(key, lambda: self._run(subject, case))
 
-    def _run(self, subject: Subject, case: Case) -> CaseRun:
-        device = self.device(subject)
+    def _run(self, subject: Subject, case: Case) -> RecordedRun:
+        self.device(subject)
         if self.options.pre_gen_pte is None:
             self.runtime(subject)  # before a compile that may take long
         bundle = self.bundle(subject)
@@ -127,8 +146,23 @@ class Session:
         request = RunRequest(
             bundle, case.name, subject.mode, case.max_new_tokens, self.options.run_timeout_s
         )
-        with self._console.push_progress(device.serial) as on_push:
-            return run_case(device, runtime, request, on_push)
+        key = run_key(repr(subject.place), runtime, request)
+        make = partial(self._run_on_some_phone, subject, runtime, request)
+        return self._records.once(str(request), key, make)
+
+    def _run_on_some_phone(
+        self, subject: Subject, runtime: Runtime, request: RunRequest
+    ) -> RecordedRun:
+        """One run on whichever phone is free, on another one if that gives trouble."""
+
+        def run_on(leased: LeasedPhone) -> RecordedRun:
+            serial = leased.device.serial
+            with self._console.push_progress(serial) as on_push:
+                return RecordedRun(serial, run_case(leased.device, runtime, request, on_push))
+
+        pool, wish = self._phones.pool(subject.place), self._phones.wish(subject.place)
+        attempts = Attempts(pool, self.options.bench.retries, self._evidence)
+        return attempts.run(wish, str(request), run_on, make_plan(runtime, request))
 
     def _bundle_mode(self, subject: Subject) -> Mode:
         """A hybrid bundle serves kv runs too, so where both modes run one bundle is enough."""
@@ -164,11 +198,17 @@ class Session:
         try:
             yield
         except kind as err:
-            # These two are of one command: the next may well succeed.
-            of_one_run = kind is DeviceError and isinstance(err, DeadlineExceeded | CommandFailed)
-            if not of_one_run and not self.options.compile_only:
-                self._given_up.setdefault(subject.serial, err)
+            if not self.options.compile_only and not self._may_try_on(subject, err):
+                self._given_up.setdefault(subject.place, err)
             raise
+
+    def _may_try_on(self, subject: Subject, err: HarnessError) -> bool:
+        """Whether the next test may well succeed: a phone is left that has not failed for good."""
+        if not isinstance(err, DeviceError) or ("device", subject.place) not in self._made:
+            return False
+        if isinstance(self._made["device", subject.place], HarnessError):
+            return False
+        return self._phones.pool(subject.place).any_left(self._phones.wish(subject.place))
 
     def _once(self, key: object, make: Callable[[], _Made]) -> _Made:
         """What `make` gave the first time, or the error it raised then."""

@@ -141,7 +141,7 @@ def test_answer(
         **{name: getattr(row, name) for name in ("model", "soc", "mode", "case", "verdict")},
         "reply": case_run.reply,
         "simulated": facts.simulated,
-        "device.serial": facts.serial,
+        "device.serial": harness_session.serial(subject, case),
         "pushed_bytes": case_run.pushed_bytes,
         "runner_s": round(case_run.runner_s, 3),
         **metrics,
