@@ -50,7 +50,10 @@ class Committed:
         return CHECKPOINTS_DIR / self.name
 
 
-COMMITTED = (Committed("smolvlm", "smolvlm_tiny", "smolvlm_vision", "llama", "GPT2Tokenizer"),)
+COMMITTED = (
+    Committed("smolvlm", "smolvlm_tiny", "smolvlm_vision", "llama", "GPT2Tokenizer"),
+    Committed("internvl", "internvl3_tiny", "internvl_vision", "qwen2", "Qwen2Tokenizer"),
+)
 
 
 @pytest.fixture(scope="module", params=COMMITTED, ids=lambda committed: committed.name)
