@@ -185,7 +185,7 @@ def image_token(tokenizer: Any) -> str:
 
 
 FAMILY = Family(
-    name="internvl",
+    name="internvl3",
     model_classes={"internvl": InternVLForConditionalGeneration},
     image_processor_class=GotOcr2ImageProcessorPil,
     splitting_option="crop_to_patches",

@@ -16,11 +16,11 @@ from transformers import PreTrainedTokenizerFast
 
 from models.errors import ModelError
 
-_IMAGE_TOKENS = {"smolvlm": "<image>", "internvl": "<IMG_CONTEXT>"}
-_STOP_TOKENS = {"smolvlm": "<end_of_utterance>", "internvl": "<|im_end|>"}
+_IMAGE_TOKENS = {"smolvlm": "<image>", "internvl3": "<IMG_CONTEXT>"}
+_STOP_TOKENS = {"smolvlm": "<end_of_utterance>", "internvl3": "<|im_end|>"}
 _OTHER_TOKENS = {
     "smolvlm": ("<|im_start|>", "<fake_token_around_image>", "<global-img>"),
-    "internvl": ("<|im_start|>", "<img>", "</img>"),
+    "internvl3": ("<|im_start|>", "<img>", "</img>"),
 }
 
 

@@ -3,7 +3,7 @@
 Run these from the repository root; each takes about ten minutes.
 
     python -m training --family smolvlm --out models/checkpoints/smolvlm_tiny
-    python -m training --family internvl --out models/checkpoints/internvl3_tiny
+    python -m training --family internvl3 --out models/checkpoints/internvl3_tiny
 
 pictures    a seed -> a 64 x 64 picture and the facts it shows     (PIL, numpy)
 questions   a picture's facts -> questions with their answers      (standard library)

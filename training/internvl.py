@@ -150,7 +150,7 @@ def _see(model: Any, pixels: torch.Tensor) -> tuple[Any, torch.Tensor]:
 
 
 FAMILY = TinyFamily(
-    name="internvl",
+    name="internvl3",
     model_class=InternVLForConditionalGeneration,
     image_processor_class=GotOcr2ImageProcessorPil,
     build_tokenizer=build_tokenizer,

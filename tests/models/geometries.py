@@ -70,7 +70,7 @@ class Geometry:
 
     @property
     def family(self) -> str:
-        return "internvl" if self.kind.startswith("internvl") else "smolvlm"
+        return "internvl3" if self.kind.startswith("internvl") else "smolvlm"
 
     @property
     def id(self) -> str:
@@ -231,7 +231,7 @@ def _vision_config(geometry: Geometry) -> dict[str, Any]:
 def _image_processor(geometry: Geometry) -> Any:
     """Up to four tiles in a row, and values of another range than the usual one."""
     size = geometry.image_size
-    if geometry.family == "internvl":
+    if geometry.family == "internvl3":
         return GotOcr2ImageProcessorPil(
             size={"height": size, "width": size},
             image_mean=[0.485, 0.456, 0.406],

@@ -16,7 +16,7 @@ from models.random_checkpoint import random_checkpoint
 from models.registry import find_family
 from tests.models.geometries import Geometry, random_model, random_tokenizer, save_checkpoint
 
-FAMILIES = {"smolvlm": Geometry(), "internvl": Geometry("internvl_qwen2")}
+FAMILIES = {"smolvlm": Geometry(), "internvl3": Geometry("internvl_qwen2")}
 
 
 @pytest.fixture(params=FAMILIES)

@@ -52,7 +52,7 @@ class Committed:
 
 COMMITTED = (
     Committed("smolvlm", "smolvlm_tiny", "smolvlm_vision", "llama", "GPT2Tokenizer"),
-    Committed("internvl", "internvl3_tiny", "internvl_vision", "qwen2", "Qwen2Tokenizer"),
+    Committed("internvl3", "internvl3_tiny", "internvl_vision", "qwen2", "Qwen2Tokenizer"),
 )
 
 
