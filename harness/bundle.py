@@ -179,6 +179,8 @@ def _differences(manifest: Manifest, spec: Spec) -> Iterator[str]:
             yield f"{name} is {found} in it and {wanted} in the spec"
     for component, recipe in spec.recipe.as_dict().items():
         made = manifest.components[component].recipe
+        if not made:
+            continue  # made by somebody else, who did not say how
         for key in sorted({*made, *recipe}):
             found, wanted = made.get(key), recipe.get(key)
             if found != wanted:

@@ -63,7 +63,7 @@ def compile_bundle(
     stack = find_compiler_stack()
     jobs = plan_jobs(request, find_checkpoint(request.spec.checkpoint))
     final = out or _cached_path(request, jobs, stack)
-    with locked(_lock_of(final), f"compiling {request}", tell):
+    with locked(lock_of(final), f"compiling {request}", tell):
         cached = _load_or_remove(final, tell)
         if cached is not None:
             return cached
@@ -74,8 +74,10 @@ def compile_bundle(
         if out is not None and out.exists():
             out.rmdir()  # it is empty, and a folder cannot be renamed over one
         with publish_dir(final) as folder:
-            prepared = _copy_parts(parts, folder)
-            write_manifest(folder, _manifest(request, jobs, parts, prepared, folder))
+            components = {name: _read_result(parts[name], Component) for name in COMPONENTS}
+            for name, component in components.items():
+                shutil.copy2(parts[name] / component.file, folder / component.file)
+            assemble(request, jobs[PREPARE], components, parts[PREPARE], folder)
     return load_bundle(final)
 
 
@@ -106,27 +108,35 @@ def _cached_path(request: BundleRequest, jobs: Mapping[str, Job], stack: Compile
     return cache_root() / "bundles" / request.spec.model / request.soc.id / name
 
 
-def _lock_of(final: Path) -> Path:
+def lock_of(final: Path) -> Path:
     """A lock in the cache, so that nothing but the bundle lands in a folder of the user's."""
     name = hashlib.sha256(str(final.absolute()).encode()).hexdigest()[:16]
     return cache_root() / "locks" / f"bundle-{name}.lock"
 
 
-def _copy_parts(parts: Mapping[str, Path], folder: Path) -> PreparedCases:
-    """Copy what the jobs made into `folder`; returns what the preparing job says."""
-    for name in COMPONENTS:
-        file = _read_result(parts[name], Component).file
-        shutil.copy2(parts[name] / file, folder / file)
-    shutil.copy2(parts[PREPARE] / TOKENIZER_NAME, folder / TOKENIZER_NAME)
-    if (parts[PREPARE] / "cases").is_dir():
-        shutil.copytree(parts[PREPARE] / "cases", folder / "cases")
-    return _read_result(parts[PREPARE], PreparedCases)
+def assemble(
+    request: BundleRequest,
+    prepare: Job,
+    components: Mapping[str, Component],
+    prepared_dir: Path,
+    folder: Path,
+) -> None:
+    """Finish a bundle in `folder`, where its PTEs lie already: cases, tokenizer, manifest.
+
+    Args:
+        prepare: the job that prepared the cases, and `prepared_dir` its result.
+    """
+    shutil.copy2(prepared_dir / TOKENIZER_NAME, folder / TOKENIZER_NAME)
+    if (prepared_dir / "cases").is_dir():
+        shutil.copytree(prepared_dir / "cases", folder / "cases")
+    prepared = _read_result(prepared_dir, PreparedCases)
+    write_manifest(folder, _manifest(request, prepare, components, prepared, folder))
 
 
 def _manifest(
     request: BundleRequest,
-    jobs: Mapping[str, Job],
-    parts: Mapping[str, Path],
+    prepare: Job,
+    components: Mapping[str, Component],
     prepared: PreparedCases,
     folder: Path,
 ) -> Manifest:
@@ -139,9 +149,7 @@ def _manifest(
         harness_version=__version__,
         model=spec.model,
         family=spec.family,
-        checkpoint=Checkpoint(
-            str(name), checkpoint.revision, sha256=jobs[PREPARE].checkpoint_sha256
-        ),
+        checkpoint=Checkpoint(str(name), checkpoint.revision, sha256=prepare.checkpoint_sha256),
         soc=request.soc.id,
         htp_arch=request.soc.htp_arch,
         backend="qnn",
@@ -153,7 +161,7 @@ def _manifest(
         prefill_ar_len=spec.prefill_ar_len,
         lookahead=spec.lookahead if request.mode == "lookahead" else None,
         versions=find_compiler_stack().versions,
-        components={name: _read_result(parts[name], Component) for name in COMPONENTS},
+        components=components,
         files=describe_files(folder),
         image_token_id=prepared.image_token_id,
         stop_token_ids=prepared.stop_token_ids,

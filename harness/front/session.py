@@ -15,6 +15,7 @@ from harness.bench.pool import LeasedPhone
 from harness.bundle import Bundle, check_bundle, find_bundle
 from harness.device import Device
 from harness.errors import DeviceError, HarnessError, InputError
+from harness.foreign import ForeignFolder, find_foreign
 from harness.front.console import Console
 from harness.front.options import Options, Place, wanted_places
 from harness.front.phones import Phones
@@ -173,6 +174,9 @@ class Session:
         soc, target = self.soc(subject), self.target(subject)
         given = self.options.pre_gen_pte
         if given is not None:
+            foreign = find_foreign(given)
+            if foreign is not None:
+                return self._adopt(foreign, subject)
             bundle = find_bundle(given, subject.spec.model, soc.id, mode)
             check_bundle(bundle, subject.spec, soc, subject.mode, target)
             return bundle
@@ -181,6 +185,18 @@ class Session:
         request = BundleRequest(subject.spec, soc, mode, target)
         with self._console.compile_progress(str(request)) as on_stage:
             bundle = compile_bundle(request, None, on_stage, self._console.say)
+        check_bundle(bundle, subject.spec, soc, subject.mode, target)
+        return bundle
+
+    def _adopt(self, foreign: ForeignFolder, subject: Subject) -> Bundle:
+        """A bundle around PTEs without a manifest, which ExecuTorch's `llama.py` wrote."""
+        from harness.compile import BundleRequest
+        from harness.compile.adopt import adopt_foreign
+
+        soc, target = self.soc(subject), self.target(subject)
+        request = BundleRequest(subject.spec, soc, subject.mode, target)
+        with self._console.compile_progress(f"the cases of {subject.spec.model}") as on_stage:
+            bundle = adopt_foreign(foreign, request, on_stage, self._console.say)
         check_bundle(bundle, subject.spec, soc, subject.mode, target)
         return bundle
 
