@@ -29,7 +29,7 @@ from harness.manifest import (
 )
 from harness.socs import Soc
 from harness.spec.model import Spec
-from harness.vocabulary import COMPONENTS, Mode, Target
+from harness.vocabulary import COMPONENTS, Backend, Mode, Target
 
 __all__ = [
     "COMPONENTS",
@@ -122,7 +122,9 @@ def find_bundle(
     raise _missing(root, [root / MANIFEST_NAME, *(c / MANIFEST_NAME for c in candidates)])
 
 
-def check_bundle(bundle: Bundle, spec: Spec, soc: Soc, mode: str, target: str) -> None:
+def check_bundle(
+    bundle: Bundle, spec: Spec, soc: Soc, mode: str, target: str, backend: Backend = "qnn"
+) -> None:
     """Refuse a bundle that is not what is about to be run.
 
     Args:
@@ -130,27 +132,35 @@ def check_bundle(bundle: Bundle, spec: Spec, soc: Soc, mode: str, target: str) -
         soc: the SoC it must have been compiled for.
         mode: "kv", "hybrid" or "lookahead".
         target: "silicon" or "simulator", what the device can load.
+        backend: "qnn", or "xnnpack", whose bundles serve every SoC and both targets.
 
     Raises:
-        BundleMismatch: another model, SoC, mode or target.
+        BundleMismatch: another model, backend, SoC, mode or target.
         BundleStale: compiled from another state of the spec.
     """
     manifest = bundle.manifest
     doing = f"checking the bundle {bundle.dir}"
-    wanted = (
+    wanted = [
         ("model", manifest.model, spec.model),
-        ("SoC", manifest.soc, soc.id),
-        ("HTP arch", f"V{manifest.htp_arch}", f"V{soc.htp_arch}"),
-        ("target", manifest.target, target),
-    )
+        ("backend", manifest.backend, backend),
+    ]
+    options = f"--backend {backend} --mode {mode}"
+    if backend == "qnn":
+        wanted += [
+            ("SoC", manifest.soc, soc.id),
+            ("HTP arch", f"V{manifest.htp_arch}", f"V{soc.htp_arch}"),
+            ("target", manifest.target, target),
+        ]
+        options = f"--soc {soc.id} --mode {mode} --target {target}"
     for what, found, expected in wanted:
         if found != expected:
             raise BundleMismatch(
                 doing,
                 f"it was made for {what} {found}, not {expected}",
                 expected=f"{what} {expected}",
-                hint=f"python -m harness compile {spec.model} --soc {soc.id} --mode {mode}"
-                f" --target {target} --out DIR",
+                hint=f"--backend {manifest.backend}"
+                if what == "backend"
+                else f"python -m harness compile {spec.model} {options} --out DIR",
             )
     if mode not in manifest.serves_modes:
         raise BundleMismatch(
@@ -177,7 +187,7 @@ def _differences(manifest: Manifest, spec: Spec) -> Iterator[str]:
         found, wanted = getattr(manifest, name), getattr(spec, name)
         if found != wanted:
             yield f"{name} is {found} in it and {wanted} in the spec"
-    for component, recipe in spec.recipe.as_dict().items():
+    for component, recipe in spec.recipe_for(manifest.backend).as_dict().items():
         made = manifest.components[component].recipe
         if not made:
             continue  # made by somebody else, who did not say how

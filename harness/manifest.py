@@ -18,6 +18,8 @@ from harness.vocabulary import COMPONENTS, Backend, Lookahead, Mode, Target
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_SCHEMA_VERSION = 2
+ANY_SOC = "any"
+"""The SoC of a bundle for the CPU; its HTP arch is 0."""
 TOKENIZER_NAME = "tokenizer.json"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

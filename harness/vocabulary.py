@@ -8,6 +8,7 @@ from typing import Literal, get_args
 Mode = Literal["kv", "hybrid", "lookahead"]
 Target = Literal["silicon", "simulator"]
 Backend = Literal["qnn", "xnnpack"]
+CpuQuantization = Literal["fp32", "8da8w", "8da4w"]
 Quantization = Literal["fp16", "8a8w", "16a8w", "16a4w", "16a4w_block"]
 Observer = Literal["minmax", "moving_average", "histogram"]
 Encodings = Literal["shared", "separate"]
@@ -24,6 +25,7 @@ PerformanceMode = Literal[
 ]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 COMPONENTS = ("vision_encoder", "tok_embedding", "text_decoder")
 

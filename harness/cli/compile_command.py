@@ -11,13 +11,14 @@ from harness.compile import BundleRequest, Stage, compile_bundle
 from harness.errors import InputError
 from harness.socs import find_soc
 from harness.spec import find_spec
-from harness.vocabulary import MODES
+from harness.vocabulary import BACKENDS, MODES, Backend
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("spec", help="a model of specs/, or a YAML file")
-    parser.add_argument("--soc", required=True, help="SM8550, SM8650, SM8750, SM8850, ...")
+    parser.add_argument("--soc", help="SM8550, SM8650, SM8750, SM8850, ...; any for the CPU")
+    parser.add_argument("--backend", choices=BACKENDS, help="qnn or xnnpack; default: the spec's")
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="the bundle's folder"
     )
@@ -40,7 +41,11 @@ def main(args: argparse.Namespace) -> int:
             f"--mode {mode} is not one of its modes",
             expected=" or ".join(spec.modes),
         )
-    request = BundleRequest(spec, find_soc(args.soc), mode, args.target)
+    backend: Backend = args.backend or spec.backend
+    if backend == "qnn" and args.soc is None:
+        raise InputError(f"compiling {spec.model}", "no SoC is named", hint="--soc SM8750")
+    soc = None if args.soc is None else find_soc(args.soc)
+    request = BundleRequest(spec, soc, mode, args.target, backend)
     bundle = compile_bundle(request, args.out, _StageLines())
     sizes = bundle.pte_size_bytes()
     for name, part in bundle.manifest.components.items():

@@ -22,6 +22,7 @@ from harness.errors import BundleMismatch
 from harness.foreign import ForeignFolder, check_foreign
 from harness.manifest import MANIFEST_NAME, Component, MethodFacts
 from harness.pte_contents import Contents, read_contents
+from harness.socs import find_soc
 
 
 def adopt_foreign(
@@ -47,14 +48,14 @@ def adopt_foreign(
     stack = find_compiler_stack()
     job = plan_jobs(request, find_checkpoint(request.spec.checkpoint))[PREPARE]
     hashes = {name: file_sha256(path) for name, path in found.paths.items()}
-    key = [hashes, job.key(dict(stack.versions)), request.soc.id, request.target]
+    key = [hashes, job.key(dict(stack.versions)), request.soc_name, request.target]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     final = cache_root() / "adopted" / f"{request.spec.model}-{digest}"
     with locked(lock_of(final), f"adopting the PTEs in {found.dir}", tell):
         if not (final / MANIFEST_NAME).is_file():
             read = read_contents(list(found.paths.values()))
             contents = {name: read[path] for name, path in found.paths.items()}
-            check_foreign(found, contents, request.spec, request.soc)
+            check_foreign(found, contents, request.spec, find_soc(request.soc_name))
             _check_target(found, contents, request)
             parts_dir = make_cache_dir(cache_root() / "components")
             prepared = CompilerProcesses(stack, parts_dir, on_stage).run({PREPARE: job})[PREPARE]

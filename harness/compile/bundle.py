@@ -60,7 +60,7 @@ def compile_bundle(
     """
     if out is not None:
         _check_free(request, out)
-    stack = find_compiler_stack()
+    stack = find_compiler_stack(request.backend)
     jobs = plan_jobs(request, find_checkpoint(request.spec.checkpoint))
     final = out or _cached_path(request, jobs, stack)
     with locked(lock_of(final), f"compiling {request}", tell):
@@ -105,7 +105,7 @@ def _cached_path(request: BundleRequest, jobs: Mapping[str, Job], stack: Compile
     keys = {part: job.key(dict(stack.versions)) for part, job in jobs.items()}
     key = hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:16]
     name = f"{request.mode}-{request.target}-{key}"
-    return cache_root() / "bundles" / request.spec.model / request.soc.id / name
+    return cache_root() / "bundles" / request.spec.model / request.soc_name / name
 
 
 def lock_of(final: Path) -> Path:
@@ -142,6 +142,7 @@ def _manifest(
 ) -> Manifest:
     """What is in `folder`."""
     spec, checkpoint = request.spec, request.spec.checkpoint
+    soc = request.soc if request.backend == "qnn" else None
     name = checkpoint.hub if checkpoint.path is None else checkpoint.path.name
     if checkpoint.seed is not None:
         name = f"{name}, random weights of seed {checkpoint.seed}"
@@ -150,9 +151,9 @@ def _manifest(
         model=spec.model,
         family=spec.family,
         checkpoint=Checkpoint(str(name), checkpoint.revision, sha256=prepare.checkpoint_sha256),
-        soc=request.soc.id,
-        htp_arch=request.soc.htp_arch,
-        backend="qnn",
+        soc=request.soc_name,
+        htp_arch=0 if soc is None else soc.htp_arch,
+        backend=request.backend,
         target=request.target,
         mode=request.mode,
         serves_modes=("kv", "hybrid") if request.mode == "hybrid" else (request.mode,),
@@ -160,7 +161,7 @@ def _manifest(
         max_context_len=spec.max_context_len,
         prefill_ar_len=spec.prefill_ar_len,
         lookahead=spec.lookahead if request.mode == "lookahead" else None,
-        versions=find_compiler_stack().versions,
+        versions=find_compiler_stack(request.backend).versions,
         components=components,
         files=describe_files(folder),
         image_token_id=prepared.image_token_id,

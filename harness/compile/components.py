@@ -185,7 +185,7 @@ def _build_text_decoder(
         for name, ar_len, module in converted
     }
     boundary = quantize.common_boundary({name: graph for name, _, graph in converted}, cache_inputs)
-    constants = constant_methods(job, checkpoint, decoder.config, boundary)
+    constants = constant_methods(job, checkpoint, decoder.config, {"kv_forward": boundary})
     tell("lowering")
     pte = lower(graphs, _htp_options(job, split_heads=True, constants=constants))
 

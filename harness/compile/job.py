@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from harness.cache import file_sha256
 from harness.spec import ComponentRecipe
+from harness.vocabulary import Backend
 
 JOB_NAME = "job.json"
 RESULT_NAME = "result.json"
@@ -76,12 +77,20 @@ class Job:
     calibration_ar_len: int = 0
     simulator: bool = False
     random_seed: int | None = None
+    backend: Backend = "qnn"
 
     @property
     def made_by(self) -> ComponentRecipe:
         """The recipe of a component's job."""
         assert self.recipe is not None, f"{self.part} is made without a recipe"
         return self.recipe
+
+    @property
+    def target_name(self) -> str:
+        """What it is compiled for, as messages name it."""
+        if self.part == PREPARE:
+            return "its cases"
+        return self.soc if self.backend == "qnn" else "CPUs"
 
     def key(self, stack: dict[str, str | None]) -> str:
         """Hash of everything that influences the result: never of where files lie."""
@@ -90,6 +99,8 @@ class Job:
             checkpoint="",
             conversations=tuple(talk.without_paths for talk in self.conversations),
         )
+        if self.part == PREPARE or self.backend != "qnn":
+            stack = {name: version for name, version in stack.items() if "qnn" not in name}
         content = {"job": asdict(bare), "stack": stack, "code": code_sha256()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 

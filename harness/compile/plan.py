@@ -9,9 +9,10 @@ from pathlib import Path
 from harness.cache import file_sha256
 from harness.compile.job import PREPARE, Conversation, Job, Question
 from harness.errors import CompileError
+from harness.manifest import ANY_SOC
 from harness.socs import Soc
 from harness.spec import CheckpointRef, ImageSource, Spec
-from harness.vocabulary import COMPONENTS, Mode, Target
+from harness.vocabulary import COMPONENTS, Backend, Mode, Target
 
 _CALIBRATION_REPLY_TOKENS = 64
 WITH_WIDTHS = ("tok_embedding", "text_decoder")
@@ -21,15 +22,26 @@ _WEIGHT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 @dataclass(frozen=True)
 class BundleRequest:
-    """What to compile: `target` says whether graphs share weights (silicon) or not."""
+    """What to compile: `target` says whether graphs share weights (silicon) or not.
+
+    A bundle for the CPU (`backend` "xnnpack") is the same for every SoC and both targets.
+    """
 
     spec: Spec
-    soc: Soc
+    soc: Soc | None  # None for the CPU only
     mode: Mode
     target: Target
+    backend: Backend = "qnn"
+
+    @property
+    def soc_name(self) -> str:
+        """The SoC's id, or what a manifest says in its place."""
+        return ANY_SOC if self.backend != "qnn" or self.soc is None else self.soc.id
 
     def __str__(self) -> str:
-        return f"{self.spec.model} for {self.soc.id}, {self.mode}, {self.target}"
+        if self.backend != "qnn":
+            return f"{self.spec.model} for CPUs, {self.mode}"
+        return f"{self.spec.model} for {self.soc_name}, {self.mode}, {self.target}"
 
 
 def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
@@ -39,7 +51,8 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
         InputError: a picture is not on this machine or not the one the spec means.
         CompileError: the checkpoint folder is unusable.
     """
-    spec = request.spec
+    spec, on_htp = request.spec, request.backend == "qnn"
+    recipe = spec.recipe_for(request.backend)
     random = spec.checkpoint.seed is not None
     checkpoint_sha256 = checkpoint_hash(checkpoint_dir, weights=not random)
     calibration = tuple(
@@ -72,13 +85,14 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
             context_length=spec.max_context_len,
             max_seq_len=spec.max_seq_len,
             conversations=calibration if component else cases,
-            soc=request.soc.id if component else "",
-            recipe=spec.recipe.of(part) if component else None,
+            soc=request.soc_name if component and on_htp else "",
+            recipe=recipe.of(part) if component else None,
             mode=request.mode if part in WITH_WIDTHS else "",
             ar_lens=widths if component else (),
             calibration_ar_len=spec.prefill_ar_len,
-            simulator=component and request.target == "simulator",
+            simulator=component and on_htp and request.target == "simulator",
             random_seed=spec.checkpoint.seed,
+            backend=request.backend if component else "qnn",
         )
 
     return {part: job(part) for part in (*COMPONENTS, PREPARE)}

@@ -136,7 +136,7 @@ class CompilerProcesses:
 
 def _failure(job: Job, folder: Path, log: Path, exit_code: int) -> CompileError:
     """The error of a failed job, in the words of its process if it left any."""
-    doing = f"compiling {job.part} of {job.checkpoint} for {job.soc or 'its cases'}"
+    doing = f"compiling {job.part} of {job.checkpoint} for {job.target_name}"
     with suppress(OSError, ValueError):
         error = json.loads((folder / ERROR_NAME).read_text(encoding="utf-8"))
         where = f"{error['doing']}: " if error["doing"] else ""

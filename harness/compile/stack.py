@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import CompileError
+from harness.vocabulary import Backend
 
-_PACKAGES = ("torch", "executorch", "transformers", "onnxruntime-qnn", "torchao")
+_PACKAGES = ("torch", "executorch", "transformers", "torchao")
 _MODULES = ("torch", "executorch", "transformers")
 OLDEST_GLIBC = (2, 35)
 """What the libraries in onnxruntime-qnn are linked against."""
@@ -21,10 +22,13 @@ INSTALL_HINT = "pip install -e '.[compile]'"
 
 @dataclass(frozen=True)
 class CompilerStack:
-    """Versions by package name, and the folder of Qualcomm's x86-64 libraries."""
+    """Versions by package name, and the folder of Qualcomm's x86-64 libraries.
+
+    Compiling for the CPU needs none of Qualcomm's: the folder is None then.
+    """
 
     versions: dict[str, str | None]
-    qnn_lib_dir: Path
+    qnn_lib_dir: Path | None
     qnn_sdk_root: str  # empty: the libraries come from a package
 
     def environment(self) -> dict[str, str]:
@@ -32,21 +36,22 @@ class CompilerStack:
         ours = {
             # Set but empty tells executorch not to download an SDK of its own.
             "QNN_SDK_ROOT": self.qnn_sdk_root,
-            "LD_LIBRARY_PATH": str(self.qnn_lib_dir),
             "PYTHONPATH": os.pathsep.join([str(_project_root()), *_inherited_python_path()]),
             "PYTHONUNBUFFERED": "1",
             "TOKENIZERS_PARALLELISM": "false",
             # Components compile side by side and mostly in Python: more threads only collide.
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
+        if self.qnn_lib_dir is not None:
+            ours["LD_LIBRARY_PATH"] = str(self.qnn_lib_dir)
         return {**os.environ, **ours}
 
 
-def find_compiler_stack() -> CompilerStack:
+def find_compiler_stack(backend: Backend = "qnn") -> CompilerStack:
     """What this machine compiles with.
 
     Raises:
-        CompileError: a package or Qualcomm's libraries are missing.
+        CompileError: a package is missing, or for the backend "qnn" Qualcomm's libraries.
     """
     doing = "looking for the compiler stack"
     name, version = platform.libc_ver()
@@ -58,6 +63,10 @@ def find_compiler_stack() -> CompilerStack:
     missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise CompileError(doing, f"not installed: {', '.join(missing)}", hint=INSTALL_HINT)
+    versions = {name: installed_version(name) for name in _PACKAGES}
+    versions["python"] = ".".join(map(str, sys.version_info[:2]))
+    if backend != "qnn":
+        return CompilerStack(versions, None, "")
     sdk_root = os.environ.get("QNN_SDK_ROOT", "")
     lib_dir = Path(sdk_root) / "lib" / "x86_64-linux-clang" if sdk_root else _packaged_qnn_dir()
     if lib_dir is None or not (lib_dir / "libQnnHtp.so").is_file():
@@ -67,9 +76,8 @@ def find_compiler_stack() -> CompilerStack:
             expected="Qualcomm's QNN libraries for x86-64 Linux",
             hint="set QNN_SDK_ROOT to a QNN SDK" if sdk_root else INSTALL_HINT,
         )
-    versions = {name: installed_version(name) for name in _PACKAGES}
+    versions["onnxruntime-qnn"] = installed_version("onnxruntime-qnn")
     versions["qnn"] = qnn_version(lib_dir)
-    versions["python"] = ".".join(map(str, sys.version_info[:2]))
     return CompilerStack(versions, lib_dir, sdk_root)
 
 

@@ -49,6 +49,10 @@ def _run(folder: Path, log: Path, tell: Callable[[str], None]) -> None:
             from harness.compile.prepare import prepare_cases
 
             prepare_cases(job, folder, tell)
+        elif job.backend == "xnnpack":
+            from harness.compile.xnnpack import build_cpu_component
+
+            build_cpu_component(job, folder, tell)
         else:
             from harness.compile.components import build_component
             from harness.compile.hot_spots import collect, spare_waste

@@ -12,7 +12,7 @@ from harness.bench.phones import Phone, Wish
 from harness.errors import InputError
 from harness.front.bench_options import BenchOptions, add_bench_options, read_bench_options
 from harness.socs import find_soc
-from harness.vocabulary import MODES, Mode, Target
+from harness.vocabulary import BACKENDS, MODES, Backend, Mode, Target
 
 TARGETS: tuple[Target, ...] = ("silicon", "simulator")
 VIRTUAL = "virtual"
@@ -32,6 +32,7 @@ class Options:
     compile_only: bool
     modes: tuple[Mode, ...]
     target: Target | None
+    backend: Backend | None
     strict: bool
     run_timeout_s: float
     fresh_phone: bool
@@ -72,6 +73,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--mode", action="append", default=[], choices=MODES, help="only this mode (repeatable)"
     )
     group.addoption("--target", choices=TARGETS, help="compile for this target (the device's)")
+    group.addoption("--backend", choices=BACKENDS, help="run on this backend (each spec's own)")
 
 
 def _add_device_options(group: pytest.OptionGroup) -> None:
@@ -117,6 +119,7 @@ def read_options(config: pytest.Config) -> Options:
         compile_only=config.getoption("--compile-only"),
         modes=tuple(config.getoption("--mode")),
         target=config.getoption("--target"),
+        backend=config.getoption("--backend"),
         # pytest's own option, which makes it strict about markers; we are about thresholds.
         strict=bool(config.getini("strict")),
         run_timeout_s=config.getoption("--run-timeout"),

@@ -21,11 +21,12 @@ from harness.front.options import Options, Place, wanted_places
 from harness.front.phones import Phones
 from harness.front.run_records import RecordedRun, RunRecords, run_key
 from harness.front.session_folder import SessionFolder
+from harness.manifest import ANY_SOC
 from harness.runs import CaseRun, RunRequest, make_plan, run_case
 from harness.runtime import Runtime, check_runtime, find_runtime, load_runtime
 from harness.socs import Soc, find_soc
 from harness.spec import Case, Spec
-from harness.vocabulary import Mode, Target
+from harness.vocabulary import Backend, Mode, Target
 
 _Made = TypeVar("_Made")
 
@@ -114,6 +115,10 @@ class Session:
             )
         return fitting
 
+    def backend(self, subject: Subject) -> Backend:
+        """What the subject's graphs run on: `--backend`, else the spec's own."""
+        return self.options.backend or subject.spec.backend
+
     def bundle(self, subject: Subject) -> Bundle:
         """A bundle that serves the subject's mode: given, cached or compiled now."""
         mode = self._bundle_mode(subject)
@@ -171,21 +176,22 @@ class Session:
         return "hybrid" if both and self.options.pre_gen_pte is None else subject.mode
 
     def _find_or_compile(self, subject: Subject, mode: Mode) -> Bundle:
-        soc, target = self.soc(subject), self.target(subject)
+        soc, target, backend = self.soc(subject), self.target(subject), self.backend(subject)
         given = self.options.pre_gen_pte
         if given is not None:
             foreign = find_foreign(given)
             if foreign is not None:
                 return self._adopt(foreign, subject)
-            bundle = find_bundle(given, subject.spec.model, soc.id, mode)
-            check_bundle(bundle, subject.spec, soc, subject.mode, target)
+            made_for = soc.id if backend == "qnn" else ANY_SOC
+            bundle = find_bundle(given, subject.spec.model, made_for, mode)
+            check_bundle(bundle, subject.spec, soc, subject.mode, target, backend)
             return bundle
         from harness.compile import BundleRequest, compile_bundle
 
-        request = BundleRequest(subject.spec, soc, mode, target)
+        request = BundleRequest(subject.spec, soc, mode, target, backend)
         with self._console.compile_progress(str(request)) as on_stage:
             bundle = compile_bundle(request, None, on_stage, self._console.say)
-        check_bundle(bundle, subject.spec, soc, subject.mode, target)
+        check_bundle(bundle, subject.spec, soc, subject.mode, target, backend)
         return bundle
 
     def _adopt(self, foreign: ForeignFolder, subject: Subject) -> Bundle:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.spec.cpu_recipe import KEY as CPU_KEY
+from harness.spec.cpu_recipe import build_cpu_recipe
 from harness.spec.demand_checks import SIZE_SUFFIX, soc_of_key
 from harness.spec.demands import (
     CeilingSection,
@@ -52,7 +54,11 @@ def build_spec(source: YamlSource, document: Document) -> Spec:
         model=document.model,
         family=document.family,
         checkpoint=_build_checkpoint(folder, document.checkpoint),
+        backend=document.backend,
         recipe=_build_recipe(source, document.recipe),
+        recipe_xnnpack=build_cpu_recipe(
+            document.recipe_xnnpack.model_dump(), source.place_of((CPU_KEY,), key=True).line
+        ),
         max_seq_len=document.max_seq_len,
         max_context_len=document.max_context_len or document.max_seq_len,
         prefill_ar_len=document.prefill_ar_len,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.spec.cpu_recipe import check_cpu_recipe
 from harness.spec.demand_checks import (
     check_accuracy,
     check_ceilings,
@@ -37,6 +38,7 @@ def check_rules(source: YamlSource) -> None:
         _check_checkpoint,
         _check_lengths,
         check_recipe,
+        check_cpu_recipe,
         _check_modes,
         check_turns,
         check_images,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from harness.spec.section import Count, Filled, Images, Positive, Section, SequenceLength, Text
-from harness.vocabulary import Mode, Target
+from harness.vocabulary import Backend, Mode, Target
 
 Share = Annotated[float, Field(gt=0, le=1)]
 ReplyEnd = Literal["stop_token", "max_new_tokens", "context_full"]
@@ -90,7 +90,7 @@ class ConditionsSection(Section):
     mode: Mode
     max_seq_len: SequenceLength
     target: Target = "silicon"
-    backend: Literal["qnn"] = "qnn"
+    backend: Backend = "qnn"
     note: Text | None = None
 
 

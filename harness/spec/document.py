@@ -14,7 +14,15 @@ from pydantic import Discriminator, Field, Tag
 
 from harness.spec.demands import AccuracySection, CeilingSection, ExpectSection, FloorSection
 from harness.spec.section import Count, Filled, Identifier, Images, Section, SequenceLength, Text
-from harness.vocabulary import Encodings, Mode, Observer, PerformanceMode, Quantization
+from harness.vocabulary import (
+    Backend,
+    CpuQuantization,
+    Encodings,
+    Mode,
+    Observer,
+    PerformanceMode,
+    Quantization,
+)
 
 
 class CheckpointSection(Section):
@@ -70,6 +78,30 @@ class RecipeSection(Section):
     performance_mode: PerformanceMode | None = None
 
 
+class CpuComponentSection(Section):
+    """How one component is quantised for the CPU; "d": activations at run time."""
+
+    quantization: CpuQuantization | None = None
+    block_size: Count | None = None
+
+
+class CpuDecoderSection(CpuComponentSection):
+    """What only the decoder has: a cache."""
+
+    kv_cache_bits: Literal[8, 16, 32] | None = None
+
+
+class CpuRecipeSection(Section):
+    """Keys for all three components, and per component what differs."""
+
+    vision_encoder: CpuComponentSection | None = None
+    tok_embedding: CpuComponentSection | None = None
+    text_decoder: CpuDecoderSection | None = None
+    quantization: CpuQuantization | None = None
+    block_size: Count | None = None
+    kv_cache_bits: Literal[8, 16, 32] | None = None
+
+
 class LookaheadSection(Section):
     """Lookahead decoding: tokens guessed ahead, length of the n-grams, guesses verified."""
 
@@ -120,7 +152,9 @@ class Document(Section):
     model: Identifier
     family: Identifier
     checkpoint: CheckpointSection
+    backend: Backend = "qnn"
     recipe: RecipeSection
+    recipe_xnnpack: CpuRecipeSection = CpuRecipeSection()
     max_seq_len: SequenceLength
     max_context_len: SequenceLength | None = None
     prefill_ar_len: Count

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from harness.spec.images import ImageSource
 from harness.spec.recipe import Recipe
-from harness.vocabulary import Lookahead, Mode, Target
+from harness.vocabulary import Backend, Lookahead, Mode, Target
 
-DEFAULT_BACKEND = "qnn"
+DEFAULT_BACKEND: Backend = "qnn"
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Conditions:
     mode: Mode
     max_seq_len: int
     target: Target
-    backend: str = DEFAULT_BACKEND
+    backend: Backend = DEFAULT_BACKEND
 
     def __str__(self) -> str:
         return f"{self.mode}, max_seq_len {self.max_seq_len}, {self.target}, {self.backend}"
@@ -233,13 +233,16 @@ class Spec:
 
     `max_seq_len` bounds the positions of one request, prompt and reply; the graphs are built
     for `max_context_len`, which is no less. `lookahead` is set where `modes` names it.
+    `backend` is the one that is compiled for unless the user asks for another.
     """
 
     path: Path
     model: str
     family: str
     checkpoint: CheckpointRef
+    backend: Backend
     recipe: Recipe
+    recipe_xnnpack: Recipe
     max_seq_len: int
     max_context_len: int
     prefill_ar_len: int
@@ -252,6 +255,10 @@ class Spec:
     floors: tuple[MetricBound, ...]
     metric_ceilings: tuple[MetricBound, ...]
     size_ceilings: tuple[SizeCeiling, ...]
+
+    def recipe_for(self, backend: Backend) -> Recipe:
+        """How the components are made for a backend."""
+        return self.recipe if backend == "qnn" else self.recipe_xnnpack
 
 
 def _short(path: Path) -> str:

@@ -36,7 +36,8 @@ class ComponentRecipe:
     `quantization` is ExecuTorch's name: activation bits, "a", weight bits, "w". `block_size`
     belongs to 16a4w_block. `kv_cache_bits`, `encodings` ("shared" by all graphs or "separate"
     for each) and `num_shards` (contexts the layers are spread over) belong to the decoder and
-    are None elsewhere. `performance_mode` is the HTP's power setting, kept in the PTE.
+    are None elsewhere. `performance_mode` is the HTP's power setting, kept in the PTE; it is
+    empty for a CPU.
     """
 
     quantization: str
@@ -60,7 +61,7 @@ class ComponentRecipe:
             {key: value for key, value in exception.items() if value is not None}
             for exception in values["exceptions"]
         ]
-        return {key: value for key, value in values.items() if value not in (None, [])}
+        return {key: value for key, value in values.items() if value not in (None, [], "")}
 
 
 @dataclass(frozen=True)

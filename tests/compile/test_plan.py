@@ -56,6 +56,24 @@ def test_keys_change_with_what_influences_a_part_only(
     assert {part for part in before if before[part] != after[part]} == changed
 
 
+def test_keys_for_the_cpu_are_those_of_every_soc_and_target(
+    request_hybrid: BundleRequest, checkpoint_dir: Path
+) -> None:
+    cpu = replace(request_hybrid, backend="xnnpack")
+    same = [
+        keys(request, checkpoint_dir)
+        for request in (
+            cpu,
+            replace(cpu, soc=find_soc("SM8550")),
+            replace(cpu, soc=None),
+            replace(cpu, target="silicon"),
+        )
+    ]
+    assert all(other == same[0] for other in same)
+    on_htp = keys(request_hybrid, checkpoint_dir)
+    assert {part for part in on_htp if on_htp[part] == same[0][part]} == {"case_inputs"}
+
+
 def test_keys_do_not_depend_on_where_the_checkpoint_lies(
     request_hybrid: BundleRequest, checkpoint_dir: Path, tmp_path: Path
 ) -> None:

@@ -55,7 +55,8 @@ def rate_verdicts(
     """One per floor. Under `--strict` a floor that does not know this SoC is an error."""
     facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
     metrics = measure_all(first_run.turn, first_run.report)
-    conditions = Conditions(subject.mode, bundle.manifest.max_seq_len, bundle.manifest.target)
+    made = bundle.manifest
+    conditions = Conditions(subject.mode, made.max_seq_len, made.target, made.backend)
     bounds = dram_bounds(bundle.manifest, soc, subject.mode)
     for sentence in impossible_floors(subject.spec.floors, soc.id, bounds):
         warnings.warn(sentence, stacklevel=1)
@@ -92,7 +93,7 @@ def size_verdicts(
 ) -> list[Verdict]:
     """One per ceiling. Under `--strict` a spec without any is an error."""
     manifest, sizes = bundle.manifest, bundle.pte_size_bytes()
-    conditions = Conditions(manifest.mode, manifest.max_seq_len, manifest.target)
+    conditions = Conditions(manifest.mode, manifest.max_seq_len, manifest.target, manifest.backend)
     verdicts = judge_sizes(subject.spec.size_ceilings, conditions, sizes)
     add_row(
         Row(

@@ -239,6 +239,7 @@ MISMATCHES = {
     "soc": ({"soc": "SM8650"}, "SoC SM8650, not SM8750"),
     "htp_arch": ({"htp_arch": 75}, "HTP arch V75, not V79"),
     "target": ({"target": "silicon"}, "target silicon, not simulator"),
+    "backend": ({"backend": "xnnpack"}, "backend xnnpack, not qnn"),
 }
 
 
@@ -252,6 +253,26 @@ def test_check_bundle_made_for_something_else_is_refused(
         check_bundle(bundle, spec, find_soc("SM8750"), "hybrid", "simulator")
     assert message in caught.value.problem
     assert isinstance(caught.value, BundleError)
+
+
+def test_check_bundle_for_the_cpu_serves_every_soc_and_target(
+    make_bundle: MakeBundle, tmp_path: Path, spec: Spec
+) -> None:
+    made = load_bundle(make_bundle(tmp_path / "qnn")).manifest
+    recipes = spec.recipe_xnnpack.as_dict()
+    components = {
+        name: replace(part, backend="xnnpack", recipe=recipes[name])
+        for name, part in made.components.items()
+    }
+    folder = make_bundle(
+        tmp_path / "cpu", backend="xnnpack", soc="any", htp_arch=0, components=components
+    )
+    bundle = load_bundle(folder)
+    for soc, target in (("SM8750", "simulator"), ("SM8550", "silicon")):
+        check_bundle(bundle, spec, find_soc(soc), "hybrid", target, "xnnpack")
+    with pytest.raises(BundleMismatch) as caught:
+        check_bundle(bundle, spec, find_soc("SM8750"), "hybrid", "simulator", "qnn")
+    assert caught.value.hint == "--backend xnnpack"
 
 
 def test_check_bundle_mode_it_does_not_serve_is_refused(
