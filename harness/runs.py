@@ -13,7 +13,7 @@ from harness.errors import RunnerError
 from harness.failures import explain_exit, hint_for, signal_name
 from harness.manifest import TOKENIZER_NAME
 from harness.report import RecordLogits, Report, Sampling, Turn, parse_report
-from harness.runtime import Runtime
+from harness.runtime import Runtime, check_runtime_serves
 from harness.tokens import detokenize
 from harness.vocabulary import Mode
 
@@ -85,6 +85,7 @@ def run_case(
         on_push: told (bytes done, bytes in total) while files are sent.
 
     Raises:
+        RuntimeFolderError: the Runtime cannot load this bundle.
         RunnerError: the runner failed or left no usable report.
         DeviceError: trouble with the device or on the way to it.
     """
@@ -102,7 +103,14 @@ def run_case(
 
 
 def make_plan(runtime: Runtime, request: RunRequest) -> RunPlan:
-    """What the device is asked to do for a run."""
+    """What the device is asked to do for a run.
+
+    Raises:
+        RuntimeFolderError: the Runtime cannot load this bundle.
+    """
+    manifest = request.bundle.manifest
+    qnn_version = manifest.versions.get("qnn")
+    check_runtime_serves(runtime, manifest.backend, qnn_version, str(request))
     return RunPlan(
         files=_files(runtime, request.bundle, request.case_name),
         request_json=request_json(request),

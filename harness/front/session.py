@@ -208,9 +208,11 @@ class Session:
 
     def _find_runtime(self, subject: Subject) -> Runtime:
         facts, soc = self.device(subject).facts, self.soc(subject)
-        if self.options.runtime is None:
-            return find_runtime(facts.abi, soc.htp_arch, facts.simulated, self._console.say)
-        runtime = load_runtime(self.options.runtime)
+        runtime = (
+            find_runtime(facts.abi, soc.htp_arch, facts.simulated, self._console.say)
+            if self.options.runtime is None
+            else load_runtime(self.options.runtime)
+        )
         check_runtime(runtime, facts.abi, soc.htp_arch)
         return runtime
 

@@ -7,12 +7,12 @@ sha256. `find_runtime` gives the one of the user's cache and makes it when it is
 executorch and onnxruntime-qnn are used as files here and never imported.
 """
 
+from harness.runtime.check import check_runtime, check_runtime_serves
 from harness.runtime.find import find_runtime
 from harness.runtime.folder import (
     RUNTIME_FILE,
     FileEntry,
     Runtime,
-    check_runtime,
     load_runtime,
 )
 from harness.runtime.make import build_runtime
@@ -23,6 +23,7 @@ __all__ = [
     "Runtime",
     "build_runtime",
     "check_runtime",
+    "check_runtime_serves",
     "find_runtime",
     "load_runtime",
 ]

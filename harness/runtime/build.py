@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import RuntimeFolderError
@@ -17,7 +19,7 @@ Progress = Callable[[str], None]
 
 EXECUTABLE = "vlm_runner"
 SOURCE_DIR = Path(__file__).parents[2] / "cpp_runner"
-_BUILT_FROM = ("CMakeLists.txt", "cmake", "src")
+_BUILT_FROM = ("CMakeLists.txt", "CMakePresets.json", "cmake", "src")
 
 
 def source_files() -> tuple[Path, ...]:
@@ -52,7 +54,38 @@ def source_sha256() -> str:
     return digest.hexdigest()
 
 
-def compile_runner(toolchain: Toolchain, out_dir: Path, log: Path, progress: Progress) -> Path:
+@dataclass(frozen=True)
+class Build:
+    """How to configure the runner: a preset of CMakePresets.json, and what it leaves open."""
+
+    preset: str
+    cmake: Path
+    definitions: Mapping[str, str]
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+def host_build(toolchain: Toolchain) -> Build:
+    """For this machine, against its own executorch package."""
+    return Build(
+        preset="host",
+        cmake=toolchain.cmake,
+        definitions={
+            "CMAKE_CXX_COMPILER": str(toolchain.compiler),
+            **common_definitions(toolchain, toolchain.packages.executorch_cmake_dir),
+        },
+    )
+
+
+def common_definitions(toolchain: Toolchain, executorch_cmake_dir: Path) -> dict[str, str]:
+    """What every preset needs to know."""
+    return {
+        "CMAKE_MAKE_PROGRAM": str(toolchain.ninja),
+        "executorch_DIR": str(executorch_cmake_dir),
+        "NLOHMANN_JSON_INCLUDE_DIR": str(toolchain.json_include_dir),
+    }
+
+
+def compile_runner(build: Build, out_dir: Path, log: Path, progress: Progress) -> Path:
     """Build the runner and install it into `out_dir`; the compiler's talk goes to `log`.
 
     Returns:
@@ -65,24 +98,18 @@ def compile_runner(toolchain: Toolchain, out_dir: Path, log: Path, progress: Pro
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("", encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="vlm-runner-build-") as build_dir:
-        for stage, argv in _stages(toolchain, Path(build_dir), out_dir):
+        for stage, argv in _stages(build, Path(build_dir), out_dir):
             progress(f"{DOING}: {stage}")
-            _run_stage(stage, argv, toolchain, log)
+            _run_stage(stage, argv, build, log)
     return out_dir / EXECUTABLE
 
 
-def _stages(
-    toolchain: Toolchain, build_dir: Path, out_dir: Path
-) -> tuple[tuple[str, Sequence[str]], ...]:
-    cmake = str(toolchain.cmake)
+def _stages(build: Build, build_dir: Path, out_dir: Path) -> tuple[tuple[str, Sequence[str]], ...]:
+    cmake = str(build.cmake)
     configure = [
         cmake,
-        *("-S", str(SOURCE_DIR), "-B", str(build_dir), "-G", "Ninja"),
-        f"-DCMAKE_MAKE_PROGRAM={toolchain.ninja}",
-        f"-DCMAKE_CXX_COMPILER={toolchain.compiler}",
-        "-DCMAKE_BUILD_TYPE=Release",
-        f"-Dexecutorch_DIR={toolchain.packages.executorch_cmake_dir}",
-        f"-DNLOHMANN_JSON_INCLUDE_DIR={toolchain.json_include_dir}",
+        *("--preset", build.preset, "-S", str(SOURCE_DIR), "-B", str(build_dir)),
+        *(f"-D{name}={value}" for name, value in build.definitions.items()),
     ]
     return (
         ("configure", configure),
@@ -91,16 +118,17 @@ def _stages(
     )
 
 
-def _run_stage(stage: str, argv: Sequence[str], toolchain: Toolchain, log: Path) -> None:
+def _run_stage(stage: str, argv: Sequence[str], build: Build, log: Path) -> None:
     # CMake asks the interpreter on PATH for its ABI tag; let it meet this environment's.
-    path = f"{toolchain.cmake.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    path = f"{build.cmake.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     with log.open("ab") as output:
         done = subprocess.run(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, **build.environ, "PATH": path},
+            cwd=SOURCE_DIR,
             check=False,
         )
     if done.returncode != 0:
@@ -115,7 +143,10 @@ def _run_stage(stage: str, argv: Sequence[str], toolchain: Toolchain, log: Path)
 def _last_error(log: Path) -> str:
     """The first line of the log that looks like the reason."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    for line in lines:
+    for number, line in enumerate(lines):
+        if line.startswith("CMake Error"):  # the reason is indented below it
+            told = itertools.takewhile(str.strip, lines[number + 1 :])
+            return " ".join([line.strip(), *(part.strip() for part in told)])
         if "error" in line.lower():
             return line.strip()
     return lines[-1].strip() if lines else "no output"

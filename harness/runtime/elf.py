@@ -1,7 +1,7 @@
-"""The little of ELF that says which other libraries a file loads.
+"""The little of ELF that says for what machine a file is and which other libraries it loads.
 
-Layout after the System V ABI, "Object Files" and "Dynamic Linking"; 64-bit little-endian
-only, which is what x86-64 and arm64 are.
+Layout after the System V ABI, "Object Files" and "Dynamic Linking". The libraries' part reads
+64-bit little-endian files only, which is what x86-64 and arm64 are; Hexagon's are 32-bit.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+ELF_MAGIC = b"\x7fELF"
 _MAGIC = b"\x7fELF\x02\x01"  # 64 bit, little-endian
 _HEADER = struct.Struct("<16xHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
@@ -29,6 +30,15 @@ class ElfFacts:
     machine: int
     soname: str | None
     needed: tuple[str, ...]
+
+
+def read_machine(path: Path) -> int | None:
+    """The machine number of an ELF file of any class; None if it is no ELF file."""
+    with path.open("rb") as file:
+        start = file.read(20)
+    if not start.startswith(ELF_MAGIC) or len(start) < 20:
+        return None
+    return int.from_bytes(start[18:20], "little")
 
 
 def read_elf(path: Path) -> ElfFacts:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.errors import RuntimeFolderError
 from harness.runtime.build import Progress, source_sha256
+from harness.runtime.cross import BOARD_ABI, PHONE_ABI
 from harness.runtime.folder import RUNTIME_FILE, Runtime, load_runtime
 from harness.runtime.make import SIMULATOR_ABI, cached_runtime, check_can_make, runtimes_dir
 from harness.runtime.toolchain import packages_installed
@@ -17,6 +18,9 @@ def _silent(_: str) -> None:
 
 def find_runtime(abi: str, htp_arch: int, simulated: bool, progress: Progress = _silent) -> Runtime:
     """A Runtime for a device, from the cache or made for it.
+
+    A phone's is put together from QNN_SDK_ROOT, ANDROID_NDK and EXECUTORCH_ANDROID_BUILD; a
+    Linux board's from executorch's aarch64 package, for CPU bundles only.
 
     Where executorch and onnxruntime-qnn are installed, the Runtime of exactly these versions
     and of the runner's present sources is given, and made on first use. Elsewhere one that
@@ -30,6 +34,8 @@ def find_runtime(abi: str, htp_arch: int, simulated: bool, progress: Progress = 
     Raises:
         RuntimeFolderError: nothing serves this ABI and HTP arch; or the build failed.
     """
+    if abi in (PHONE_ABI, BOARD_ABI):
+        return _find_cross(abi, htp_arch, progress)
     if abi != SIMULATOR_ABI or not simulated:
         raise _nothing_for(abi, htp_arch)
     if packages_installed():
@@ -39,6 +45,19 @@ def find_runtime(abi: str, htp_arch: int, simulated: bool, progress: Progress = 
     if folder is None:
         raise _nothing_for(abi, htp_arch)
     return load_runtime(folder)
+
+
+def _find_cross(abi: str, htp_arch: int, progress: Progress) -> Runtime:
+    try:
+        check_can_make(abi, htp_arch)
+    except RuntimeFolderError as err:
+        raise RuntimeFolderError(
+            f"finding a Runtime for ABI {abi} and HTP V{htp_arch}",
+            f"none was given and none can be made here: {err.problem}",
+            expected=err.expected,
+            hint=f"--runtime DIR with a Runtime folder for {abi}, or: {err.hint}",
+        ) from err
+    return cached_runtime(progress, abi, htp_arch)
 
 
 def _newest_in_cache() -> Path | None:

@@ -41,7 +41,8 @@ class Runtime:
     """A Runtime folder.
 
     `htp_archs` are the HTP archs (73, 79, ...) its libraries serve; None means all, which
-    only Qualcomm's x86 simulator does. `files` maps names in `dir` to their description.
+    only Qualcomm's x86 simulator does, and an empty tuple that it runs CPU PTEs only. `files`
+    maps names in `dir` to their description.
     """
 
     dir: Path
@@ -79,24 +80,6 @@ def load_runtime(folder: Path) -> Runtime:
     for name, entry in runtime.files.items():
         _check_size(doing, folder / name, entry)
     return runtime
-
-
-def check_runtime(runtime: Runtime, abi: str, htp_arch: int) -> None:
-    """RuntimeFolderError unless a Runtime serves devices of `abi` with HTP V`htp_arch`."""
-    doing = f"choosing the Runtime {runtime.dir}"
-    if runtime.abi != abi:
-        raise RuntimeFolderError(
-            doing,
-            f"it is for ABI {runtime.abi}, the device has {abi}",
-            hint=f"--runtime DIR with a Runtime for {abi} and HTP V{htp_arch}",
-        )
-    if runtime.htp_archs is not None and htp_arch not in runtime.htp_archs:
-        served = ", ".join(f"V{arch}" for arch in runtime.htp_archs) or "none"
-        raise RuntimeFolderError(
-            doing,
-            f"its libraries serve HTP {served}, the device has V{htp_arch}",
-            hint=f"--runtime DIR with a Runtime for {abi} and HTP V{htp_arch}",
-        )
 
 
 def describe_file(path: Path) -> FileEntry:

@@ -19,18 +19,24 @@ from harness.runtime import (
     Runtime,
     build_runtime,
     check_runtime,
+    check_runtime_serves,
     find_runtime,
     load_runtime,
 )
 from harness.runtime import build as build_module
 from harness.runtime import find as find_module
 from harness.runtime.build import source_sha256
+from harness.runtime.cross import find_qnn_sdk, phone_libraries
 from harness.runtime.elf import read_elf
 from harness.runtime.folder import describe_file, write_runtime
 from harness.runtime.make import runtimes_dir
 from harness.runtime.toolchain import find_compiler
+from tests.elf_files import ARM64, X86_64, make_elf, make_hexagon_elf, write_qnn_libraries
 
 FolderMaker = Callable[..., Path]
+
+
+LIBRARY = make_elf(X86_64, "libone.so", ["libc.so.6"])
 
 
 def silent(_: str) -> None:
@@ -42,8 +48,8 @@ def make_folder(tmp_path: Path) -> FolderMaker:
     def make(folder: Path | None = None, htp_archs: tuple[int, ...] | None = None) -> Path:
         folder = tmp_path / "runtime" if folder is None else folder
         folder.mkdir(parents=True)
-        for name in ("vlm_runner", "libone.so"):
-            (folder / name).write_bytes(name.encode())
+        (folder / "vlm_runner").write_bytes(make_elf(X86_64, None, ["libone.so", "libc.so.6"]))
+        (folder / "libone.so").write_bytes(LIBRARY)
         write_runtime(
             Runtime(
                 dir=folder,
@@ -74,7 +80,7 @@ def test_load_runtime_of_written_folder_gives_its_description(make_folder: Folde
     assert runtime.dir == folder
     assert runtime.htp_archs == (75, 79)
     assert set(runtime.files) == {"vlm_runner", "libone.so"}
-    assert runtime.files["libone.so"].size_bytes == len("libone.so")
+    assert runtime.files["libone.so"].size_bytes == len(LIBRARY)
     assert runtime.path_of(runtime.executable) == folder / "vlm_runner"
 
 
@@ -153,11 +159,170 @@ def test_check_runtime_that_fits_is_silent(
     check_runtime(load_runtime(make_folder(htp_archs=archs)), "x86_64", 79)
 
 
-def test_find_runtime_for_a_phone_names_abi_arch_and_option() -> None:
+@pytest.fixture
+def phone_folder(tmp_path: Path) -> Path:
+    """A made-up Runtime for a phone with HTP V79."""
+    folder = tmp_path / "phone_runtime"
+    folder.mkdir()
+    runner = make_elf(ARM64, None, ["libc.so", "libqnn_executorch_backend.so"])
+    (folder / "vlm_runner").write_bytes(runner)
+    delegate = make_elf(ARM64, "libqnn_executorch_backend.so", ["liblog.so"])
+    (folder / "libqnn_executorch_backend.so").write_bytes(delegate)
+    write_qnn_libraries(folder, 79)
+    return folder
+
+
+def describe(folder: Path, **facts: Any) -> Runtime:
+    """The Runtime that a folder's files make."""
+    known = {"abi": "arm64-v8a", "htp_archs": (79,), "qnn_version": "2.37.0.250724"}
+    runtime = Runtime(
+        dir=folder,
+        executorch_version="1.5.1",
+        runner_source_sha256=source_sha256(),
+        files={path.name: describe_file(path) for path in folder.iterdir()},
+        executable="vlm_runner",
+        **{**known, **facts},
+    )
+    write_runtime(runtime)
+    return load_runtime(folder)
+
+
+def test_check_runtime_of_a_phone_that_is_whole_is_silent(phone_folder: Path) -> None:
+    check_runtime(describe(phone_folder), "arm64-v8a", 79)
+
+
+FOLDER_BREAKS: dict[str, tuple[str, bytes | None, str]] = {
+    "other_machine": ("libQnnSystem.so", LIBRARY, "libQnnSystem.so is for x86-64, not arm64"),
+    "skel_for_the_host": (
+        "libQnnHtpV79Skel.so",
+        make_elf(ARM64),
+        "libQnnHtpV79Skel.so is for arm64, not Hexagon",
+    ),
+    "stub_for_the_htp": (
+        "libQnnHtpV79Stub.so",
+        make_hexagon_elf(),
+        "libQnnHtpV79Stub.so is for Hexagon, not arm64",
+    ),
+    "other_soname": (
+        "libQnnHtp.so",
+        make_elf(ARM64, "libQnnHtp.so.2"),
+        "libQnnHtp.so calls itself libQnnHtp.so.2",
+    ),
+    "no_elf": ("libQnnHtp.so", b"404 not found", "libQnnHtp.so is no library"),
+    "damaged": ("libQnnHtp.so", make_elf(ARM64, "x")[:130], "libQnnHtp.so is a damaged ELF file"),
+    "needed": (
+        "libQnnHtp.so",
+        make_elf(ARM64, "libQnnHtp.so", ["libc++_shared.so"]),
+        "libQnnHtp.so needs libc++_shared.so, which is not in the folder",
+    ),
+    "no_skel": ("libQnnHtpV79Skel.so", None, "it has no libQnnHtpV79Skel.so"),
+    "no_stub": ("libQnnHtpV79Stub.so", None, "it has no libQnnHtpV79Stub.so"),
+}
+
+
+@pytest.mark.parametrize("name", FOLDER_BREAKS)
+def test_check_runtime_of_a_phone_names_the_file_that_is_wrong(
+    phone_folder: Path, name: str
+) -> None:
+    file, content, problem = FOLDER_BREAKS[name]
+    if content is None:
+        (phone_folder / file).unlink()
+    else:
+        (phone_folder / file).write_bytes(content)
+    with pytest.raises(RuntimeFolderError) as caught:
+        check_runtime(describe(phone_folder), "arm64-v8a", 79)
+    assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("runtime_qnn", "bundle_qnn", "is_fit"),
+    [
+        ("2.37.0.250724", "2.37.0", True),
+        ("2.37.0.250724", "2.36.9", True),
+        ("2.37.0.250724", "2.49.40", False),
+        ("2.9.0", "2.10.0", False),
+        (None, "2.49.40", True),
+        ("2.37.0", None, True),
+    ],
+)
+def test_check_runtime_serves_wants_libraries_as_new_as_the_compilers(
+    phone_folder: Path, runtime_qnn: str | None, bundle_qnn: str | None, is_fit: bool
+) -> None:
+    runtime = describe(phone_folder, qnn_version=runtime_qnn)
+    if is_fit:
+        check_runtime_serves(runtime, "qnn", bundle_qnn, "toy-kv-red")
+        return
+    with pytest.raises(RuntimeFolderError) as caught:
+        check_runtime_serves(runtime, "qnn", bundle_qnn, "toy-kv-red")
+    assert str(runtime_qnn) in caught.value.problem
+    assert str(bundle_qnn) in caught.value.problem
+
+
+def test_check_runtime_serves_of_a_board_takes_cpu_bundles_only(
+    make_folder: FolderMaker,
+) -> None:
+    runtime = load_runtime(make_folder(htp_archs=()))
+    check_runtime(runtime, "x86_64", 79)
+    check_runtime_serves(runtime, "xnnpack", None, "toy-kv-red")
+    with pytest.raises(RuntimeFolderError, match="it has no QNN delegate"):
+        check_runtime_serves(runtime, "qnn", None, "toy-kv-red")
+
+
+@pytest.fixture
+def sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A made-up QNN SDK that knows HTP V79, beside an NDK and an ExecuTorch build."""
+    root = tmp_path / "qairt" / "2.37.0.250724"
+    for folder in ("lib/aarch64-android", "lib/hexagon-v79/unsigned"):
+        (root / folder).mkdir(parents=True)
+    write_qnn_libraries(root / "lib/aarch64-android", 79)
+    skel = "libQnnHtpV79Skel.so"
+    (root / "lib/aarch64-android" / skel).rename(root / "lib/hexagon-v79/unsigned" / skel)
+    monkeypatch.setenv("QNN_SDK_ROOT", str(root))
+    for name in ("ANDROID_NDK", "EXECUTORCH_ANDROID_BUILD"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    return root
+
+
+def test_qnn_sdk_gives_the_libraries_of_an_arch_and_its_version(sdk: Path) -> None:
+    found = find_qnn_sdk()
+    assert found.version == "2.37.0.250724"
+    assert [path.name for path in found.libraries(79)] == [
+        "libQnnHtp.so",
+        "libQnnSystem.so",
+        "libQnnHtpV79Stub.so",
+        "libQnnHtpV79Skel.so",
+    ]
+    (sdk / "sdk.yaml").write_text("product: qairt\nversion: 2.38.1\n")
+    assert find_qnn_sdk().version == "2.38.1"
+
+
+def test_qnn_sdk_that_does_not_know_the_arch_names_the_file(sdk: Path) -> None:
+    with pytest.raises(RuntimeFolderError, match=r"libQnnHtpV81Stub\.so is missing"):
+        find_qnn_sdk().libraries(81)
+
+
+def test_qnn_sdk_root_that_is_none_is_refused(sdk: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QNN_SDK_ROOT", str(tmp_path))
+        with pytest.raises(RuntimeFolderError, match="no version in sdk"):
+            find_qnn_sdk()
+
+
+@pytest.mark.parametrize("name", ["ANDROID_NDK", "EXECUTORCH_ANDROID_BUILD", "QNN_SDK_ROOT"])
+def test_find_runtime_for_a_phone_names_the_missing_tool(
+    sdk: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name)
     with pytest.raises(RuntimeFolderError) as caught:
         find_runtime("arm64-v8a", 79, simulated=False)
-    for part in ("arm64-v8a", "V79", "--runtime DIR"):
+    for part in (name, "arm64-v8a", "V79", "--runtime DIR"):
         assert part in str(caught.value)
+
+
+def test_phone_libraries_without_a_delegate_name_it(sdk: Path) -> None:
+    with pytest.raises(RuntimeFolderError, match=r"libqnn_executorch_backend\.so is missing"):
+        phone_libraries(find_qnn_sdk(), 79)
 
 
 def test_find_runtime_without_packages_takes_the_newest_of_the_cache(
@@ -176,9 +341,15 @@ def test_find_runtime_without_packages_takes_the_newest_of_the_cache(
 
 
 def test_build_runtime_for_another_abi_says_what_can_be_made(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeFolderError, match="arm64-v8a") as caught:
+    with pytest.raises(RuntimeFolderError, match="riscv64") as caught:
+        build_runtime("riscv64", tmp_path / "out", silent)
+    for part in ("x86_64", "aarch64", "arm64-v8a", "--runtime DIR"):
+        assert part in str(caught.value)
+
+
+def test_build_runtime_for_a_phone_wants_its_arch(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeFolderError, match="one HTP arch"):
         build_runtime("arm64-v8a", tmp_path / "out", silent)
-    assert "--runtime DIR" in str(caught.value)
 
 
 def test_build_runtime_into_a_full_folder_is_refused(tmp_path: Path) -> None:
