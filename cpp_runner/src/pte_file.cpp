@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "pte_header.h"
+
 namespace vlm {
 namespace {
 
@@ -35,6 +37,11 @@ Outcome<std::unique_ptr<PteFile>> PteFile::open(const std::string& component,
     return Failure{ExitCode::kLoadFailed, component + ": '" + path + "' is not a usable PTE: " +
                                               runtime::to_string(error)};
   };
+  const Status header = check_pte_file(path);
+  if (!header.ok()) {
+    return Failure{header.failure().code, component + ": '" + path + "' is not a usable PTE: " +
+                                              header.failure().message};
+  }
   // Not locked into memory: weights of a delegate are copied once and then not read again.
   auto loader =
       MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock);

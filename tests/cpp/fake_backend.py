@@ -1,6 +1,6 @@
 """A vision encoder of toy_vlm.py's shapes, lowered whole to the delegate of fake_backend.cpp.
 
-    python fake_backend.py FILE
+python fake_backend.py FILE
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from executorch.exir import to_edge
 from executorch.exir.backend.backend_api import to_backend
 from executorch.exir.backend.backend_details import BackendDetails, PreprocessResult
-from toy_vlm import DIM, IMAGE_SIDE, IMAGE_TOKENS
 from torch import Tensor, nn
+from toy_vlm import DIM, IMAGE_SIDE, IMAGE_TOKENS
 
 
 @final

@@ -1,0 +1,119 @@
+"""Failures that the HTP simulator cannot produce: a delegate that fails as it is told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cache import locked, publish_dir
+from harness.failures import exit_codes, find_signature
+from tests.cpp.conftest import BUILD_TIMEOUT_S, SUITE_CACHE_DIR, RunnerResult, Toy
+from tests.failure_logs import LOGS
+
+INTERNAL = 1  # ExecuTorch's Error::Internal, all that the QNN delegate ever returns
+SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTERM")
+EXPORTER = Path(__file__).with_name("fake_backend.py")
+
+
+@pytest.fixture(scope="session")
+def fake_pte() -> Path:
+    """A vision encoder for the fake delegate."""
+    key = hashlib.sha256(EXPORTER.read_bytes()).hexdigest()[:16]
+    folder = SUITE_CACHE_DIR / "toy_vlm" / f"fake_backend-{key}"
+    with locked(folder.with_suffix(".lock"), "exporting the PTE of the fake delegate"):
+        if not folder.is_dir():
+            with publish_dir(folder) as temporary:
+                command = [sys.executable, EXPORTER, temporary / "vision_encoder.pte"]
+                subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+    return folder / "vision_encoder.pte"
+
+
+@pytest.fixture
+def fail(
+    toy: Toy, fake_pte: Path, sanitized_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> FailingRun:
+    # Signals are to be the runner's here, not the sanitizer's.
+    handled = ("segv", "abort", "sigbus", "sigfpe", "sigill")
+    options = ":".join(f"handle_{name}=0" for name in handled)
+    monkeypatch.setenv("ASAN_OPTIONS", f"{options}:detect_leaks=0")
+    return FailingRun(toy, fake_pte, sanitized_dir / "tests" / "vlm_runner_faulty", monkeypatch)
+
+
+class FailingRun:
+    """Runs a good request whose vision encoder fails as told."""
+
+    def __init__(self, toy: Toy, pte: Path, executable: Path, patch: pytest.MonkeyPatch) -> None:
+        self._toy, self._pte, self._executable, self._patch = toy, pte, executable, patch
+
+    def __call__(self, moment: str, **told: object) -> RunnerResult:
+        self._patch.setenv("VLM_FAKE_AT", moment)
+        for name, value in told.items():
+            self._patch.setenv(f"VLM_FAKE_{name.upper()}", str(value))
+        request = self._toy.request(vision_encoder_pte=str(self._pte))
+        return self._toy.run(request, self._executable)
+
+
+@pytest.mark.timeout(BUILD_TIMEOUT_S)
+@pytest.mark.parametrize("name", LOGS)
+def test_runner_delegate_that_tells_a_known_failure_ends_in_its_code(
+    fail: FailingRun, name: str
+) -> None:
+    known = find_signature(LOGS[name])
+    assert known is not None
+    result = fail("init", tell=LOGS[name], error=INTERNAL)
+    assert result.exit_code == exit_codes()[known.exit_code].code, result.stderr
+    assert known.explanation in result.message
+    assert result.report is not None
+    assert result.report["error"]["name"] == known.exit_code
+    assert result.report["error"]["step"] == "load_vision_encoder"
+    assert LOGS[name].splitlines()[0] in result.stderr  # handed on, not swallowed
+
+
+@pytest.mark.parametrize(
+    ("moment", "code", "step"),
+    [("init", "load_failed", "load_vision_encoder"), ("execute", "execution_failed", "encode")],
+)
+def test_runner_delegate_that_fails_in_silence_ends_in_the_general_code(
+    fail: FailingRun, moment: str, code: str, step: str
+) -> None:
+    result = fail(moment, error=INTERNAL)
+    assert result.exit_code == exit_codes()[code].code, result.stderr
+    assert result.report is not None
+    assert result.report["error"]["step"].startswith(step)
+
+
+def test_runner_known_line_of_a_run_that_succeeds_fails_nothing(fail: FailingRun) -> None:
+    result = fail("execute", tell="QnnDsp <E> Failed to load skel, error: 4000\n", error=0)
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize("number", ["SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("moment", "step"), [("init", "load_vision_encoder"), ("execute", "encode")]
+)
+def test_runner_that_dies_of_a_signal_leaves_a_report_of_the_step(
+    fail: FailingRun, number: str, moment: str, step: str
+) -> None:
+    code = signal.Signals[number]
+    result = fail(moment, tell="the last words\n", signal=int(code))
+    assert result.exit_code == -code, result.stderr
+    assert result.report is not None
+    assert result.report["status"] == "partial"
+    error = result.report["error"]
+    assert error["exit_code"] == 128 + code
+    assert error["step"].startswith(step)
+    assert f"signal {int(code)} ({number}) during {step}" in error["message"]
+    assert "the last words" in result.stderr
+    assert f"({number}) during {step}" in result.message
+
+
+def test_runner_without_the_delegate_names_what_is_missing(toy: Toy, fake_pte: Path) -> None:
+    result = toy.run(toy.request(vision_encoder_pte=str(fake_pte)))
+    assert result.exit_code == exit_codes()["backend_missing"].code, result.stderr
+    assert "FakeBackend" in result.stderr
