@@ -139,6 +139,8 @@ def request_json(request: RunRequest) -> bytes:
             for name in _bundle_files(request.bundle, request.case_name)
         },
     }
+    if request.mode == "lookahead" and manifest.lookahead is not None:
+        document["lookahead"] = asdict(manifest.lookahead)
     if request.fixed_tokens is not None:
         document["fixed_tokens"] = request.fixed_tokens
     if request.sampling is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.compile import BundleRequest, Stage, compile_bundle
 from harness.errors import InputError
 from harness.socs import find_soc
-from harness.spec import find_spec
+from harness.spec import find_spec, override_recipe
 from harness.vocabulary import BACKENDS, MODES, Backend
 
 
@@ -24,6 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mode", choices=MODES, help="default: the spec's last one")
     parser.add_argument(
+        "--recipe",
+        action="append",
+        default=[],
+        metavar="COMPONENT=QUANTIZATION",
+        help="change the spec's recipe: vision_encoder=fp16, text_decoder.kv_cache_bits=8, "
+        "performance_mode=balanced (repeatable)",
+    )
+    parser.add_argument(
         "--target",
         choices=("silicon", "simulator"),
         default="silicon",
@@ -33,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Compile one bundle."""
-    spec = find_spec(args.spec)
+    spec = override_recipe(find_spec(args.spec), args.recipe)
     mode = args.mode or spec.modes[-1]
     if mode not in spec.modes:
         raise InputError(

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.socs import SOC_TABLE_NAME, specs_dir
-from harness.spec import find_spec, load_spec, load_specs
+from harness.socs import SOC_TABLE_NAME, find_soc, specs_dir
+from harness.spec import check_recipe_for_soc, find_spec, load_spec, load_specs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("specs", nargs="*", help="models or YAML files; none: all of specs/")
+    parser.add_argument("--soc", help="whether they can be compiled for this SoC, too")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -26,6 +27,8 @@ def main(args: argparse.Namespace) -> int:
     for name in args.specs or _all_specs():
         try:
             spec = find_spec(name) if isinstance(name, str) else load_spec(name)
+            if args.soc is not None and spec.backend == "qnn":
+                check_recipe_for_soc(spec, find_soc(args.soc), target="silicon")
         except HarnessError as err:
             print(err, file=sys.stderr)
             wrong += 1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from harness.compile.encodings import Boundary
 from harness.compile.job import Job
 from models.checkpoint import Checkpoint
 from models.decoder import DecoderConfig
-
-if TYPE_CHECKING:
-    from harness.compile.quantize import Boundary
 
 
 def constant_methods(
@@ -19,11 +17,10 @@ def constant_methods(
     """Names and values of the contract.
 
     ExecuTorch hard-codes bos 1 and eos 2, which are wrong for these models; here they are
-    the tokenizer's and the first stop token. `get_kv_output_{i}_quant_attr` counts the
-    outputs: K of every layer, then V of every layer.
+    the tokenizer's and the first stop token.
 
     Args:
-        boundaries: encodings by method, all equal; empty for float graphs.
+        boundaries: encodings by method, the decode graph's first; empty for float graphs.
     """
     bos = checkpoint.tokenizer.bos_token_id
     constants: dict[str, Any] = {
@@ -45,14 +42,39 @@ def constant_methods(
         "image_token_id": checkpoint.image_token_id,
     }
     for boundary in list(boundaries.values())[:1]:
-        constants["get_logits_scale"] = boundary.logits.scale
-        constants["get_logits_zero_point"] = boundary.logits.zero_point
-        for index, cache in enumerate(boundary.cache_outputs):
-            constants[f"get_kv_output_{index}_quant_attr"] = [
-                cache.scale,
-                cache.zero_point,
-                cache.quant_min,
-                cache.quant_max,
-                cache.dtype,
-            ]
+        constants |= _of_boundary(boundary)
+    if len(set(boundaries.values())) > 1:
+        constants |= _of_requantisation(list(boundaries.values()), config.n_layers)
+    return constants
+
+
+def _of_boundary(boundary: Boundary) -> dict[str, Any]:
+    """`get_kv_output_{i}_quant_attr` counts the outputs: K of every layer, then V of every one."""
+    constants: dict[str, Any] = {
+        "get_logits_scale": boundary.logits.scale,
+        "get_logits_zero_point": boundary.logits.zero_point,
+    }
+    for index, cache in enumerate(boundary.caches):
+        constants[f"get_kv_output_{index}_quant_attr"] = [
+            cache.scale,
+            cache.zero_point,
+            cache.quant_min,
+            cache.quant_max,
+            cache.dtype,
+        ]
+    return constants
+
+
+def _of_requantisation(boundaries: Sequence[Boundary], n_layers: int) -> dict[str, Any]:
+    """What the prefill graph writes ("output") and the decode graph reads ("input").
+
+    The names are those of ExecuTorch's first vision-language runner.
+    """
+    decode, prefill = boundaries
+    constants: dict[str, Any] = {}
+    for side, boundary in (("output", prefill), ("input", decode)):
+        for index, cache in enumerate(boundary.caches):
+            kind, layer = "kv"[index // n_layers], index % n_layers
+            constants[f"get_{kind}_scale_{side}_{layer}"] = cache.scale
+            constants[f"get_{kind}_zero_point_{side}_{layer}"] = cache.zero_point
     return constants

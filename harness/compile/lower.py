@@ -16,6 +16,7 @@ from executorch.backends.qualcomm._passes.qnn_pass_manager import get_qnn_pass_m
 from executorch.backends.qualcomm.serialization.qc_schema import (
     QcomChipset,
     QnnExecuTorchBackendType,
+    QnnExecuTorchHtpPerformanceMode,
 )
 from executorch.backends.qualcomm.utils.constants import (
     QCOM_PASS_ACTIVATE_KEY,
@@ -30,6 +31,8 @@ from executorch.exir import ExecutorchBackendConfig
 from executorch.exir.passes.memory_planning_pass import MemoryPlanningPass
 from torch.fx import GraphModule, Node
 
+from harness.compile.sharding import split_into_shards
+
 Inputs = tuple[torch.Tensor, ...]
 Shape = tuple[int, ...]
 
@@ -38,14 +41,14 @@ Shape = tuple[int, ...]
 class Graph:
     """One method to be: a quantised graph, its example inputs, its quantised boundary.
 
-    Inputs whose shape is in `quantized_inputs`, and every output when `quantized_outputs`,
-    cross the PTE's boundary as 16-bit integers; all others as float32 or int32.
+    Inputs whose shape is in `integer_inputs` and the outputs of `integer_outputs`, by
+    position, cross the PTE's boundary as the integers named; all others as float32 or int32.
     """
 
     module: GraphModule
     example: Inputs
-    quantized_inputs: frozenset[Shape] = frozenset()
-    quantized_outputs: bool = False
+    integer_inputs: Mapping[Shape, torch.dtype] = field(default_factory=dict)
+    integer_outputs: tuple[torch.dtype, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,20 @@ class HtpOptions:
     """What the HTP compiler is told.
 
     `share_weights` lets the graphs of one PTE share their weights: needed on silicon,
-    refused by the x86 simulator. `split_heads` lets the backend split attention into single
-    heads. `shared_buffer` lets inputs and outputs lie in memory shared with the HTP.
+    refused by the x86 simulator. `half_precision` computes in fp16 what is not quantised.
+    `performance_mode` is a name of the spec's. `split_heads` lets the backend split attention
+    into single heads. `n_shards` contexts hold the `n_layers` of a decoder, in equal parts:
+    one context has 4 GB of address space. `shared_buffer` lets inputs and outputs lie in
+    memory shared with the HTP.
     """
 
     soc: str
     share_weights: bool
+    half_precision: bool = False
+    performance_mode: str = "burst"
     split_heads: bool = False
+    n_layers: int = 0
+    n_shards: int = 1
     shared_buffer: bool = True
     constants: Mapping[str, Any] = field(default_factory=dict)
 
@@ -69,18 +79,22 @@ def lower(graphs: Mapping[str, Graph], options: HtpOptions) -> bytes:
     specs = generate_qnn_executorch_compiler_spec(
         soc_model=getattr(QcomChipset, options.soc),
         backend_options=generate_htp_compiler_spec(
-            use_fp16=False, use_weight_sharing=options.share_weights
+            use_fp16=options.half_precision,
+            use_multi_contexts=options.n_shards > 1,
+            use_weight_sharing=options.share_weights,
+            htp_performance_mode=performance_mode(options.performance_mode),
         ),
         shared_buffer=options.shared_buffer,
         use_mha2sha=options.split_heads,
     )
-    program = to_edge_transform_and_lower_to_qnn(
-        {name: graph.module for name, graph in graphs.items()},
-        {name: graph.example for name, graph in graphs.items()},
-        dict.fromkeys(graphs, specs),
-        passes_job={name: _passes(graph) for name, graph in graphs.items()},
-        constant_methods=dict(options.constants) or None,
-    )
+    with split_into_shards(options.n_layers, options.n_shards):
+        program = to_edge_transform_and_lower_to_qnn(
+            {name: graph.module for name, graph in graphs.items()},
+            {name: graph.example for name, graph in graphs.items()},
+            dict.fromkeys(graphs, specs),
+            passes_job={name: _passes(graph) for name, graph in graphs.items()},
+            constant_methods=dict(options.constants) or None,
+        )
     config = ExecutorchBackendConfig(
         # The runner owns every input and output buffer.
         memory_planning_pass=MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=False),
@@ -89,11 +103,17 @@ def lower(graphs: Mapping[str, Graph], options: HtpOptions) -> bytes:
     return bytes(program.to_executorch(config).buffer)
 
 
+def performance_mode(name: str) -> QnnExecuTorchHtpPerformanceMode:
+    """ "low_balanced" as kHtpLowBalanced."""
+    camel = "".join(part.capitalize() for part in name.split("_"))
+    return QnnExecuTorchHtpPerformanceMode[f"kHtp{camel}"]
+
+
 def _passes(graph: Graph) -> Any:
     """The backend's default passes; the quantised boundary is tagged where there is one."""
     manager = get_qnn_pass_manager_cls(QnnExecuTorchBackendType.kHtpBackend)
     passes = manager.get_capture_program_passes()
-    if graph.quantized_inputs or graph.quantized_outputs:
+    if graph.integer_inputs or graph.integer_outputs:
         passes[TagQuantIO][QCOM_PASS_ACTIVATE_KEY] = True
         passes[TagQuantIO][QCOM_PASS_ARGS_KWARGS_DEFAULTS_KEY]["get_quant_io_dtype_fn"] = (
             _boundary_dtype(graph)
@@ -107,9 +127,11 @@ def _boundary_dtype(graph: Graph) -> Callable[[Node], torch.dtype | None]:
         if not isinstance(value, torch.Tensor):
             return None
         if node.op == "placeholder":
-            quantized = tuple(value.shape) in graph.quantized_inputs and value.is_floating_point()
-            return torch.uint16 if quantized else None
-        is_output = any(user.op == "output" for user in node.users)
-        return torch.uint16 if graph.quantized_outputs and is_output else None
+            is_float = value.is_floating_point()
+            return graph.integer_inputs.get(tuple(value.shape)) if is_float else None
+        for user in node.users:
+            if user.op == "output" and graph.integer_outputs:
+                return graph.integer_outputs[list(user.args[0]).index(node)]
+        return None
 
     return dtype_of

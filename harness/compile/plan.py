@@ -11,7 +11,7 @@ from harness.compile.job import PREPARE, Conversation, Job, Question
 from harness.errors import CompileError
 from harness.manifest import ANY_SOC
 from harness.socs import Soc
-from harness.spec import CheckpointRef, ImageSource, Spec
+from harness.spec import CheckpointRef, ImageSource, Spec, check_recipe_for_soc
 from harness.vocabulary import COMPONENTS, Backend, Mode, Target
 
 _CALIBRATION_REPLY_TOKENS = 64
@@ -48,11 +48,14 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
     """One job per component and one for the case inputs, by part.
 
     Raises:
+        SpecError: the SoC cannot run what the recipe asks for.
         InputError: a picture is not on this machine or not the one the spec means.
         CompileError: the checkpoint folder is unusable.
     """
     spec, on_htp = request.spec, request.backend == "qnn"
     recipe = spec.recipe_for(request.backend)
+    if on_htp and request.soc is not None:
+        check_recipe_for_soc(spec, request.soc, [request.mode], request.target)
     random = spec.checkpoint.seed is not None
     checkpoint_sha256 = checkpoint_hash(checkpoint_dir, weights=not random)
     calibration = tuple(

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from executorch.runtime import Runtime
 
-from harness.compile.quantize import Boundary, Encoding
+from harness.compile.encodings import Boundary, Encoding
 from models.components import Components
 from models.generate import Graphs, KvCache, decode, embed, float_graphs, prefill
 from models.prompt import Prompt
@@ -53,47 +53,62 @@ def sqnr_of_calls(
 
 def sqnr_of_decoder(
     pte: Path,
-    methods: Mapping[int, str],
+    widths: Mapping[str, Any],
     components: Components,
-    boundary: Boundary,
+    boundaries: Mapping[str, Boundary],
     talk: tuple[Prompt, list[int]],
 ) -> float:
     """SQNR of the logits at the positions of a prompt and its float reply, teacher-forced.
 
     The float graphs and the simulator read the same ids; each keeps its own cache, so that
     quantisation error accumulates as it does in a run. The prompt is always read whole;
-    between tokens of the reply each side stops once `TIME_BUDGET_S` is spent.
+    between steps of the reply each side stops once `TIME_BUDGET_S` is spent.
+
+    Args:
+        widths: tokens per call by method.
+        boundaries: encodings by method, none for a float boundary.
     """
     prompt, reply = talk
-    exact = float_graphs(components, max(methods))
     program = Runtime.get().load_program(pte)
+    exact = replace(
+        float_graphs(components),
+        tok_embedding=dict.fromkeys({1, *widths.values()}, components.tok_embedding),
+        text_decoder=dict.fromkeys(widths.values(), components.text_decoder),
+    )
     simulated = replace(
         exact,
         text_decoder={
-            ar_len: _quantized_call(program.load_method(name), boundary)
-            for ar_len, name in methods.items()
+            width: quantized_call(program.load_method(name), boundaries.get(name))
+            for name, width in widths.items()
         },
     )
-    expected, got = _teacher_forced(exact, prompt, reply), _teacher_forced(simulated, prompt, reply)
+    step = min(widths.values())
+    expected = _teacher_forced(exact, prompt, reply, step)
+    got = _teacher_forced(simulated, prompt, reply, step)
     both = min(len(expected), len(got))
     return round(sqnr_db(expected[:both], got[:both]), 2)
 
 
-def _teacher_forced(graphs: Graphs, prompt: Prompt, reply: list[int]) -> torch.Tensor:
-    """Logits (positions, vocab) over a prompt and the reply after it."""
+def _teacher_forced(graphs: Graphs, prompt: Prompt, reply: list[int], step: int) -> torch.Tensor:
+    """Logits (positions, vocab) over a prompt and the reply after it, `step` tokens a call."""
     deadline = time.monotonic() + TIME_BUDGET_S
     cache = KvCache(graphs.config)
     with torch.no_grad():
         logits = [prefill(graphs, prompt, cache)]
-        for token in reply[:-1]:
+        for begin in range(0, len(reply) - 1, step):
             if time.monotonic() > deadline:
                 break
-            logits.append(decode(graphs, embed(graphs, [token], 1), cache))
+            tokens = reply[:-1][begin : begin + step]
+            logits.append(decode(graphs, embed(graphs, tokens, 1), cache, step))
     return torch.cat(logits)
 
 
-def _quantized_call(method: Any, boundary: Boundary) -> Callable[..., tuple[torch.Tensor, ...]]:
-    """A float call of a decoder method whose boundary is quantised."""
+def quantized_call(
+    method: Any, boundary: Boundary | None
+) -> Callable[..., tuple[torch.Tensor, ...]]:
+    """A float call of a decoder method, whose boundary may be quantised."""
+    if boundary is None:
+        return lambda *inputs: tuple(method.execute(list(inputs)))
 
     def call(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         hidden, mask, pos_ids, *caches = inputs
@@ -102,18 +117,18 @@ def _quantized_call(method: Any, boundary: Boundary) -> Callable[..., tuple[torc
                 hidden,
                 _quantize(mask, boundary.mask),
                 pos_ids,
-                *map(_quantize, caches, boundary.cache_inputs),
+                *map(_quantize, caches, boundary.caches),
             ]
         )
-        encodings = (boundary.logits, *boundary.cache_outputs)
-        return tuple(map(_dequantize, outputs, encodings))
+        return tuple(map(_dequantize, outputs, (boundary.logits, *boundary.caches)))
 
     return call
 
 
 def _quantize(values: torch.Tensor, encoding: Encoding) -> torch.Tensor:
     steps = torch.round(values / encoding.scale) + encoding.zero_point
-    return steps.clamp(encoding.quant_min, encoding.quant_max).to(torch.int32).to(torch.uint16)
+    integers = steps.clamp(encoding.quant_min, encoding.quant_max).to(torch.int32)
+    return integers.to(encoding.storage)
 
 
 def _dequantize(values: torch.Tensor, encoding: Encoding) -> torch.Tensor:

@@ -26,8 +26,8 @@ from harness.front.session import Session
 from harness.front.session_folder import SessionFolder, open_session_folder
 from harness.front.table import Row
 from harness.front.workers import FOLDER_KEY, Workers
-from harness.socs import specs_dir
-from harness.spec import Spec, load_specs
+from harness.socs import find_soc, specs_dir
+from harness.spec import Spec, check_recipe_for_soc, load_specs, override_recipe
 from harness.vocabulary import Mode
 
 _KINDS = {
@@ -120,7 +120,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out models that a single given bundle is not; note the modes that will run."""
+    """Leave out models that a single given bundle is not; note the modes that will run.
+
+    What the SoC of `--soc` cannot run is told here, once, and not by each test.
+    """
     state = config.stash[_STATE]
     if state.options.pre_gen_pte is not None:
         sentence, other = leave_out_other_models(state.options.pre_gen_pte, items)
@@ -130,6 +133,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = [item for item in items if item not in other]
     subjects = [subject_of(item) for item in items]
     state.selected_modes |= {subject.mode for subject in subjects if subject is not None}
+    if state.options.soc is not None and state.options.pre_gen_pte is None:
+        specs = [subject.spec for subject in subjects if subject is not None]
+        on_htp = [s for s in specs if (state.options.backend or s.backend) == "qnn"]
+        _check_socs(state, on_htp)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -182,11 +189,22 @@ def add_row(request: pytest.FixtureRequest) -> Callable[[Row], None]:
     return add
 
 
+def _check_socs(state: State, specs: Iterable[Spec]) -> None:
+    soc, target = find_soc(str(state.options.soc)), state.options.target
+    for spec in {spec.model: spec for spec in specs}.values():
+        modes = [mode for mode in spec.modes if mode in state.selected_modes]
+        try:
+            check_recipe_for_soc(spec, soc, modes, target)
+        except SpecError as err:
+            raise pytest.UsageError(str(err)) from err
+
+
 def _load_specs(options: Options) -> dict[str, Spec]:
     """The session's specs; none where the package is installed without the project."""
     if options.specs_dir is None and not specs_dir().is_dir():
         return {}
-    return load_specs(options.specs_dir)
+    specs = load_specs(options.specs_dir)
+    return {model: override_recipe(spec, options.recipe) for model, spec in specs.items()}
 
 
 def _register_markers(config: pytest.Config, specs: Iterable[Spec]) -> None:

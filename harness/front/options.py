@@ -31,6 +31,7 @@ class Options:
     runtime: Path | None
     compile_only: bool
     modes: tuple[Mode, ...]
+    recipe: tuple[str, ...]
     target: Target | None
     backend: Backend | None
     strict: bool
@@ -71,6 +72,14 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--mode", action="append", default=[], choices=MODES, help="only this mode (repeatable)"
+    )
+    group.addoption(
+        "--recipe",
+        action="append",
+        default=[],
+        metavar="COMPONENT=QUANTIZATION",
+        help="change the specs' recipes: vision_encoder=fp16, text_decoder.kv_cache_bits=8, "
+        "performance_mode=balanced (repeatable)",
     )
     group.addoption("--target", choices=TARGETS, help="compile for this target (the device's)")
     group.addoption("--backend", choices=BACKENDS, help="run on this backend (each spec's own)")
@@ -118,6 +127,7 @@ def read_options(config: pytest.Config) -> Options:
         runtime=config.getoption("--runtime"),
         compile_only=config.getoption("--compile-only"),
         modes=tuple(config.getoption("--mode")),
+        recipe=tuple(config.getoption("--recipe")),
         target=config.getoption("--target"),
         backend=config.getoption("--backend"),
         # pytest's own option, which makes it strict about markers; we are about thresholds.

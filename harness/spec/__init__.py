@@ -7,6 +7,7 @@ and `checks` find mistakes, `load` builds the dataclasses of `model`.
 from __future__ import annotations
 
 from harness.spec.images import ImageSource
+from harness.spec.limits import check_recipe_for_soc
 from harness.spec.load import find_spec, load_spec, load_specs
 from harness.spec.model import (
     Accuracy,
@@ -21,6 +22,7 @@ from harness.spec.model import (
     Spec,
     SpecPlace,
 )
+from harness.spec.overrides import override_recipe
 from harness.spec.recipe import ComponentRecipe, Recipe
 
 __all__ = [
@@ -38,7 +40,9 @@ __all__ = [
     "SizeCeiling",
     "Spec",
     "SpecPlace",
+    "check_recipe_for_soc",
     "find_spec",
     "load_spec",
     "load_specs",
+    "override_recipe",
 ]

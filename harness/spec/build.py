@@ -93,7 +93,8 @@ def _build_recipe(source: YamlSource, section: RecipeSection) -> Recipe:
     components = {
         name: build_component_recipe(merge_values(values, name), name) for name in COMPONENTS
     }
-    return Recipe(components, source.place_of(("recipe",), key=True).line)
+    place = source.place_of(("recipe",), key=True)
+    return Recipe(components, place.line, place.file)
 
 
 def _build_lookahead(section: LookaheadSection | None) -> Lookahead | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness.vocabulary import COMPONENTS
@@ -18,6 +19,11 @@ KV_CACHE_BITS = {"fp16": 32, "8a8w": 8, "16a8w": 16, "16a4w": 16, "16a4w_block":
 
 An fp16 graph computes in half precision and, as ExecuTorch's own, has float32 inputs and
 outputs. Quantised ones keep the cache in 16 or 8 bit integers."""
+
+
+def allowed_cache_bits(quantization: str) -> tuple[int, ...]:
+    """Widths that the KV cache of a decoder in a quantisation can have."""
+    return {"fp16": (32,), "8a8w": (8,)}.get(quantization, (8, 16))
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,11 @@ class ComponentRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The recipe of each component. `line` is where it stands in the spec, 1-based."""
+    """The recipe of each component; `file` and `line` (from 1) are where it stands."""
 
     components: Mapping[str, ComponentRecipe]
     line: int = field(default=1, compare=False)
+    file: Path | None = field(default=None, compare=False)
 
     def of(self, component: str) -> ComponentRecipe:
         """The recipe of one component."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harness.spec.recipe import KV_CACHE_BITS, TEXT_DECODER, merge_values
+from harness.spec.recipe import KV_CACHE_BITS, TEXT_DECODER, allowed_cache_bits, merge_values
 from harness.spec.yaml_source import YamlPath, YamlSource
 from harness.vocabulary import COMPONENTS, Lookahead
 
@@ -89,7 +89,7 @@ def _check_cache_bits(source: YamlSource, path: YamlPath, quantization: Any, bit
     widest = KV_CACHE_BITS.get(quantization) if isinstance(quantization, str) else None
     if widest is None or type(bits) is not int or bits not in KV_CACHE_BITS.values():
         return
-    allowed = {"fp16": (32,), "8a8w": (8,)}.get(quantization, (8, 16))
+    allowed = allowed_cache_bits(quantization)
     if bits not in allowed:
         names = " or ".join(map(str, allowed))
         source.report(path, f"a decoder in {quantization} has no {bits}-bit KV cache", names)

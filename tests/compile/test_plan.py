@@ -11,10 +11,10 @@ import pytest
 
 from harness.compile.job import PREPARE, Job, read_job, write_job
 from harness.compile.plan import BundleRequest, checkpoint_hash, find_checkpoint, plan_jobs
-from harness.errors import CompileError, InputError
+from harness.errors import CompileError, InputError, SpecError
 from harness.socs import find_soc
-from harness.spec import CheckpointRef
-from harness.vocabulary import COMPONENTS
+from harness.spec import CheckpointRef, override_recipe
+from harness.vocabulary import COMPONENTS, MODES, Lookahead
 
 STACK: dict[str, str | None] = {"torch": "2.13.0"}
 
@@ -34,9 +34,21 @@ def with_other_calibration(request: BundleRequest) -> BundleRequest:
     return replace(request, spec=spec)
 
 
+def with_recipe(*settings: str) -> Callable[[BundleRequest], BundleRequest]:
+    return lambda request: replace(request, spec=override_recipe(request.spec, settings))
+
+
 @pytest.mark.parametrize(
     ("change", "changed"),
     [
+        pytest.param(with_recipe("vision_encoder=fp16"), {"vision_encoder"}, id="encoder-recipe"),
+        pytest.param(with_recipe("tok_embedding=8a8w"), {"tok_embedding"}, id="table-recipe"),
+        pytest.param(
+            with_recipe("text_decoder.kv_cache_bits=8"), {"text_decoder"}, id="decoder-cache"
+        ),
+        pytest.param(
+            with_recipe("performance_mode=balanced"), set(COMPONENTS), id="performance-mode"
+        ),
         pytest.param(lambda r: r, set(), id="nothing"),
         pytest.param(with_other_case, {PREPARE}, id="a-case"),
         pytest.param(with_other_calibration, set(COMPONENTS), id="calibration"),
@@ -156,3 +168,31 @@ def test_random_weights_of_another_seed_are_another_job(
 
     first, second = (keys(with_seed(seed), checkpoint_dir) for seed in (0, 1))
     assert not set(first.values()) & set(second.values())
+
+
+def test_widths_of_each_mode(request_hybrid: BundleRequest, checkpoint_dir: Path) -> None:
+    spec = replace(request_hybrid.spec, lookahead=Lookahead(window=4, ngram=3, gcap=5))
+    jobs = {
+        mode: plan_jobs(replace(request_hybrid, spec=spec, mode=mode), checkpoint_dir)
+        for mode in MODES
+    }
+    widths = {mode: of_mode["text_decoder"].ar_lens for mode, of_mode in jobs.items()}
+    assert widths == {"kv": (1,), "hybrid": (1, 32), "lookahead": (32, 32)}
+    assert {of_mode["vision_encoder"].key(STACK) for of_mode in jobs.values()} == {
+        jobs["kv"]["vision_encoder"].key(STACK)
+    }
+
+
+def test_longer_context_reaches_the_graphs(
+    request_hybrid: BundleRequest, checkpoint_dir: Path
+) -> None:
+    spec = replace(request_hybrid.spec, max_context_len=160)
+    job = plan_jobs(replace(request_hybrid, spec=spec), checkpoint_dir)["text_decoder"]
+    assert (job.context_length, job.max_seq_len) == (160, 128)
+
+
+def test_recipe_that_the_soc_cannot_run_is_a_spec_error(
+    request_hybrid: BundleRequest, checkpoint_dir: Path
+) -> None:
+    with pytest.raises(SpecError, match="SM8350 has HTP V68"):
+        plan_jobs(replace(request_hybrid, soc=find_soc("SM8350")), checkpoint_dir)

@@ -12,14 +12,17 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.compile.job import PARENT_VARIABLE, RESULT_NAME, Job
+from harness.compile.plan import BundleRequest, plan_jobs
 from harness.compile.process import CompilerProcesses, Stage
 from harness.compile.stack import CompilerStack
 from harness.errors import CompileError
+from harness.spec import override_recipe
 
 WORKER = """
 import json, os, pathlib, sys, time
@@ -93,6 +96,19 @@ def test_second_run_starts_no_process(tmp_path: Path) -> None:
     processes(tmp_path, stages).run({"a": a_job("a")})
     assert calls(tmp_path) == ["a"]
     assert [stage.stage for stage in stages] == ["cached"]
+
+
+def test_changed_recipe_of_one_component_compiles_that_one_only(
+    tmp_path: Path, request_hybrid: BundleRequest, checkpoint_dir: Path
+) -> None:
+    jobs = plan_jobs(request_hybrid, checkpoint_dir)
+    processes(tmp_path, []).run(jobs)
+    before = calls(tmp_path)
+    spec = override_recipe(request_hybrid.spec, ["vision_encoder=fp16"])
+    changed = plan_jobs(replace(request_hybrid, spec=spec), checkpoint_dir)
+    processes(tmp_path, []).run(changed)
+    assert sorted(before) == sorted(jobs)
+    assert calls(tmp_path)[len(before) :] == ["vision_encoder"]
 
 
 def test_failure_tells_the_workers_words_and_keeps_its_log(tmp_path: Path) -> None:

@@ -39,23 +39,6 @@ def tiny_bundle(tiny_spec: Spec) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def fresh_spec(tiny_spec: Spec, tmp_path_factory: pytest.TempPathFactory) -> Spec:
-    """The same model asked about pictures that neither training nor calibration saw."""
-    folder = tmp_path_factory.mktemp("fresh")
-    cases = (_fresh_case(tiny_spec, folder, index) for index in range(FRESH_PICTURES))
-    return replace(tiny_spec, cases={case.name: case for case in cases})
-
-
-@pytest.fixture(scope="session")
-def fresh_bundle(fresh_spec: Spec, tiny_bundle: Bundle) -> Bundle:
-    """The bundle of `fresh_spec`: the components of `tiny_bundle`, other case inputs."""
-    bundle = compile_bundle(request_for(fresh_spec), None, lambda stage: None)
-    for component in tiny_bundle.manifest.components.values():
-        assert bundle.manifest.files[component.file] == tiny_bundle.manifest.files[component.file]
-    return bundle
-
-
-@pytest.fixture(scope="session")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     """A virtual SM8750 on an adb server of its own."""
     with ExitStack() as stack:
@@ -76,6 +59,12 @@ def runtime() -> Runtime:
 def request_for(spec: Spec) -> BundleRequest:
     """A hybrid bundle for the simulated SM8750."""
     return BundleRequest(spec, find_soc(SOC), "hybrid", "simulator")
+
+
+def fresh_spec_of(spec: Spec, folder: Path) -> Spec:
+    """The same model asked about pictures that neither training nor calibration saw."""
+    cases = (_fresh_case(spec, folder, index) for index in range(FRESH_PICTURES))
+    return replace(spec, cases={case.name: case for case in cases})
 
 
 def _fresh_case(spec: Spec, folder: Path, index: int) -> Case:

@@ -2,78 +2,93 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.bundle import Bundle
 from harness.device import Device
-from harness.report import Turn
-from harness.runs import CaseRun, RunRequest, run_case
 from harness.runtime import Runtime
-from harness.spec import Spec
-from harness.vocabulary import Mode
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fidelity import (
+    MODELS,
+    MODES,
+    Combination,
+    Laboratory,
+    combinations,
+    first_difference,
+    fresh_folder,
+    steps_apart,
+)
+
+from conftest import fresh_spec_of
 
 AGREEMENT = 0.95
 SQNR_DB = 25.0
 TIE_STEPS = 2
-MODES: tuple[Mode, ...] = ("kv", "hybrid")
-
-Runs = dict[tuple[str, str], CaseRun]  # (mode, case) -> run
+EVERY = combinations()
+SEPARATE = [c for c in EVERY if c.encodings == "separate" and c.mode != "kv"]
 
 
 @pytest.fixture(scope="module")
-def runs(phone: Device, runtime: Runtime, fresh_bundle: Bundle, fresh_spec: Spec) -> Runs:
-    """Every fresh picture in both modes."""
-    return {
-        (mode, name): run_case(
-            phone,
-            runtime,
-            RunRequest(fresh_bundle, name, mode, case.max_new_tokens, 300.0, record_logits="top2"),
-        )
-        for mode in MODES
-        for name, case in fresh_spec.cases.items()
-    }
+def laboratory(
+    phone: Device, runtime: Runtime, tmp_path_factory: pytest.TempPathFactory
+) -> Laboratory:
+    root = tmp_path_factory.mktemp("fresh")
+    return Laboratory(
+        phone, runtime, lambda spec: fresh_spec_of(spec, fresh_folder(root, spec.model))
+    )
 
 
-@pytest.mark.parametrize("mode", ["kv", "hybrid"])
-def test_replies_are_the_float_models(mode: str, runs: Runs, fresh_bundle: Bundle) -> None:
-    cases = fresh_bundle.manifest.cases
+@pytest.mark.parametrize("combination", EVERY, ids=str)
+def test_replies_are_the_float_models(combination: Combination, laboratory: Laboratory) -> None:
+    runs = laboratory.runs(combination)
+    cases = laboratory.bundle(combination).manifest.cases
     differing = {
-        name: (runs[mode, name].reply, case.reference_text)
-        for name, case in cases.items()
-        if runs[mode, name].turn.generated_token_ids != case.reference_token_ids
+        name: (run.reply, cases[name].reference_text)
+        for name, run in runs.items()
+        if run.turn.generated_token_ids != cases[name].reference_token_ids
     }
     agreement = 1 - len(differing) / len(cases)
-    print(f"{mode}: {agreement:.1%} of {len(cases)} replies are the float model's; {differing}")
+    print(f"{combination}: {agreement:.1%} of {len(cases)} replies are float's; {differing}")
     assert agreement >= AGREEMENT, f"{agreement:.1%} agree; (got, float model's): {differing}"
 
 
-def test_hybrid_and_kv_reply_alike_but_for_ties(
-    runs: Runs, fresh_bundle: Bundle, record_property: Any
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("mode", [m for m in MODES if m != "kv"])
+def test_modes_reply_alike_but_for_ties(
+    model: str, mode: Any, laboratory: Laboratory, record_property: Any
 ) -> None:
+    asked = Combination(model, mode, "shared")
+    if asked not in EVERY:
+        asked = Combination(model, "hybrid", "shared")
+    alone, other = laboratory.runs(Combination(model, "kv", "shared")), laboratory.runs(asked)
     parted = {}
-    for name in fresh_bundle.manifest.cases:
-        kv, hybrid = runs["kv", name].turn, runs["hybrid", name].turn
-        if kv.generated_token_ids != hybrid.generated_token_ids:
-            position = first_difference(kv, hybrid)
-            parted[name] = (position, steps_apart(kv, position), steps_apart(hybrid, position))
-    record_property("kv_and_hybrid_part_at", parted)
-    print(f"kv and hybrid part in {len(parted)} replies: {parted}")
+    for name in alone:
+        one, two = alone[name].turn, other[name].turn
+        if one.generated_token_ids != two.generated_token_ids:
+            position = first_difference(one, two)
+            parted[name] = (position, steps_apart(one, position), steps_apart(two, position))
+    record_property(f"kv_and_{asked.mode}_part_at", parted)
+    print(f"{model}: kv and {asked.mode} part in {len(parted)} replies: {parted}")
     wide = {name: where for name, where in parted.items() if max(where[1:]) > TIE_STEPS}
-    assert not wide, f"(position, steps in kv, steps in hybrid): {wide}"
+    assert not wide, f"(position, steps in kv, steps in {asked.mode}): {wide}"
 
 
-def test_each_component_is_close_to_float(fresh_bundle: Bundle) -> None:
-    found = {name: part.sqnr_db for name, part in fresh_bundle.manifest.components.items()}
+@pytest.mark.parametrize("combination", EVERY, ids=str)
+def test_each_component_is_close_to_float(combination: Combination, laboratory: Laboratory) -> None:
+    parts = laboratory.bundle(combination).manifest.components
+    found = {name: part.sqnr_db for name, part in parts.items()}
     assert all(sqnr is not None and sqnr >= SQNR_DB for sqnr in found.values()), found
 
 
-def test_each_method_is_one_delegate_call(fresh_bundle: Bundle) -> None:
+@pytest.mark.parametrize("combination", EVERY, ids=str)
+def test_each_method_is_one_delegate_call(combination: Combination, laboratory: Laboratory) -> None:
     calls = {
         f"{name}.{method}": facts.delegate_calls
-        for name, part in fresh_bundle.manifest.components.items()
+        for name, part in laboratory.bundle(combination).manifest.components.items()
         for method, facts in part.methods.items()
     }
     assert set(calls) == {
@@ -86,9 +101,11 @@ def test_each_method_is_one_delegate_call(fresh_bundle: Bundle) -> None:
     assert set(calls.values()) == {1}, calls
 
 
-def test_dram_traffic_of_the_decoder_is_known(fresh_bundle: Bundle) -> None:
-    methods = fresh_bundle.manifest.components["text_decoder"].methods
-    weights = fresh_bundle.manifest.files["hybrid_llama_qnn.pte"].size_bytes
+@pytest.mark.parametrize("model", MODELS)
+def test_dram_traffic_of_the_decoder_is_known(model: str, laboratory: Laboratory) -> None:
+    manifest = laboratory.bundle(Combination(model, "hybrid", "shared")).manifest
+    methods = manifest.components["text_decoder"].methods
+    weights = manifest.files["hybrid_llama_qnn.pte"].size_bytes
     # One token reads the weights of one graph, about half of a PTE of two.
     read_bytes = methods["kv_forward"].dram_read_bytes
     assert read_bytes is not None
@@ -99,24 +116,21 @@ def test_dram_traffic_of_the_decoder_is_known(fresh_bundle: Bundle) -> None:
     assert read_bytes < wide_bytes < 1.2 * read_bytes
 
 
-def test_reports_hold_a_whole_run(runs: Runs) -> None:
-    report, turn = runs["hybrid", "fresh_0"].report, runs["hybrid", "fresh_0"].turn
+@pytest.mark.parametrize("model", MODELS)
+def test_reports_hold_a_whole_run(model: str, laboratory: Laboratory) -> None:
+    run = laboratory.runs(Combination(model, "hybrid", "shared"))["fresh_0"]
+    turn = run.turn
     assert turn.stop_reason == "stop_token"
     assert turn.image_tokens == 16
     assert len(turn.timestamps_ns.images) == 1
     assert len(turn.timestamps_ns.prefill_steps) == -(-turn.prompt_tokens // 32)
     assert turn.requantized_entries == 0
-    assert report.memory.peak_rss_bytes > 0
+    assert run.report.memory.peak_rss_bytes > 0
 
 
-def first_difference(one: Turn, other: Turn) -> int:
-    """Position of the first generated token in which two runs differ."""
-    pairs = zip_longest(one.generated_token_ids, other.generated_token_ids)
-    return next(index for index, (a, b) in enumerate(pairs) if a != b)
-
-
-def steps_apart(turn: Turn, position: int) -> float:
-    """Quantisation steps between the two best logits at one generated token."""
-    assert turn.logits is not None
-    (_, best), (_, second) = turn.logits.top[position]
-    return best - second
+@pytest.mark.parametrize("combination", SEPARATE, ids=str)
+def test_separate_encodings_are_requantised(
+    combination: Combination, laboratory: Laboratory
+) -> None:
+    runs = laboratory.runs(combination)
+    assert all(run.turn.requantized_entries > 0 for run in runs.values())

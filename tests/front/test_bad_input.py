@@ -47,8 +47,9 @@ def test_spec_with_mistakes_ends_the_session_before_any_test(
         (["--phone-profile", "x.yaml"], ["--phone-profile", "--serial virtual"]),
         (["--specs", "/nonexistent"], ["reading the specs in /nonexistent: no such folder"]),
         (["--mode", "fast"], ["--mode", "'fast'"]),
+        (["--recipe", "decoder=fp16"], ["reading --recipe decoder=fp16", "no component"]),
     ],
-    ids=["unknown_soc", "unknown_model", "compile_only", "profile", "specs", "mode"],
+    ids=["unknown_soc", "unknown_model", "compile_only", "profile", "specs", "mode", "recipe"],
 )
 def test_command_line_that_cannot_be_followed_is_a_usage_error(
     bench: Bench, simulated_work: Workplace, args: list[str], messages: list[str]
@@ -157,3 +158,15 @@ def test_no_runtime_for_the_abi_is_one_error_that_names_it(
     assert done.exit_status == 1
     assert "x86_64" in message
     assert "no usable device is left" in done.output
+
+
+def test_recipe_that_the_soc_cannot_run_is_one_spec_error(
+    bench: Bench, simulated_work: Workplace
+) -> None:
+    specs = str(simulated_work.specs_dir)
+    done = bench.run(["--specs", specs, "--soc", "SM8350", "--compile-only"])
+    assert done.exit_status == 4
+    assert done.output.count("SM8350 has HTP V68") == 2  # the vision encoder, and the decoder
+    assert done.output.count("$.recipe.text_decoder: its attention multiplies by a 16-bit") == 1
+    assert "Traceback" not in done.output
+    assert not done.tests

@@ -46,6 +46,15 @@ def test_validate_tells_every_problem_of_every_file(bench: Bench, workplace: Wor
     assert "Traceback" not in done.stderr
 
 
+def test_validate_for_a_soc_tells_what_it_cannot_run(bench: Bench, workplace: Workplace) -> None:
+    path = str(workplace.write_spec("good"))
+    assert bench.command("validate", path, "--soc", "SM8650").returncode == 0
+    done = bench.command("validate", path, "--soc", "SM8450")
+    assert done.returncode == 1
+    assert "kv_cache_bits: 8" in done.stderr
+    assert "SM8450 has HTP V69" in done.stderr
+
+
 def test_devices_says_what_each_is(bench: Bench) -> None:
     done = bench.command("devices", *bench.adb_args)
     assert done.returncode == 0
