@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
+from harness.answers import Reply
 from harness.bundle import Bundle
 from harness.device import Device, LocalFile, RunOutcome, RunPlan, run_on_device
 from harness.errors import RunnerError
 from harness.failures import explain_exit, hint_for, signal_name
 from harness.manifest import TOKENIZER_NAME
+from harness.metrics import measure_all
 from harness.report import RecordLogits, Report, Sampling, Turn, parse_report
 from harness.runtime import Runtime, check_runtime_serves
 from harness.tokens import detokenize
@@ -45,6 +47,16 @@ class CaseRun:
     def reply(self) -> str:
         """The text of `turn`."""
         return self.replies[-1]
+
+    @property
+    def judged(self) -> Reply:
+        """What a verdict looks at: the reply of `turn`."""
+        return Reply(self.reply, self.turn.generated_token_ids, self.turn.stop_reason)
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Every metric of `turn`."""
+        return measure_all(self.turn, self.report)
 
 
 @dataclass(frozen=True)

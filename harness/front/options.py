@@ -29,6 +29,7 @@ class Options:
     adb_port: int | None
     pre_gen_pte: Path | None
     runtime: Path | None
+    runner: Path | None
     compile_only: bool
     modes: tuple[Mode, ...]
     recipe: tuple[str, ...]
@@ -66,6 +67,12 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--runtime", type=Path, metavar="DIR", help="a Runtime folder: nothing is built"
+    )
+    group.addoption(
+        "--runner",
+        type=Path,
+        metavar="FILE",
+        help="ExecuTorch's own qnn_multimodal_runner for the device, used instead of ours",
     )
     group.addoption(
         "--compile-only", "--compile_only", action="store_true", help="compile; use no device"
@@ -125,6 +132,7 @@ def read_options(config: pytest.Config) -> Options:
         adb_port=config.getoption("--adb-port"),
         pre_gen_pte=config.getoption("--pre-gen-pte"),
         runtime=config.getoption("--runtime"),
+        runner=config.getoption("--runner"),
         compile_only=config.getoption("--compile-only"),
         modes=tuple(config.getoption("--mode")),
         recipe=tuple(config.getoption("--recipe")),
@@ -171,6 +179,8 @@ def _check(options: Options) -> None:
         raise InputError(doing, "--compile-only and --pre-gen-pte contradict each other")
     if options.compile_only and options.soc is None:
         raise InputError(doing, "--compile-only needs --soc", hint="--soc SM8750")
+    if options.runner is not None and not options.runner.is_file():
+        raise InputError(doing, f"--runner {options.runner} is no file")
     of_virtual = options.fresh_phone or options.phone_profile is not None
     if of_virtual and VIRTUAL not in options.serials:
         raise InputError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cache import locked, write_whole
+from harness.foreign_runs import ForeignCaseRun
 from harness.runs import CaseRun, RunRequest, request_json
 from harness.runtime import Runtime
 
@@ -23,7 +24,7 @@ class RecordedRun:
     """A run and the serial of the phone it was made on."""
 
     serial: str
-    run: CaseRun
+    run: CaseRun | ForeignCaseRun
 
 
 @dataclass(frozen=True)

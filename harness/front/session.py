@@ -16,6 +16,7 @@ from harness.bundle import Bundle, check_bundle, find_bundle
 from harness.device import Device
 from harness.errors import DeviceError, HarnessError, InputError
 from harness.foreign import ForeignFolder, find_foreign
+from harness.foreign_runs import ForeignCaseRun, ForeignRunner, run_foreign_case
 from harness.front.console import Console
 from harness.front.options import Options, Place, wanted_places
 from harness.front.phones import Phones
@@ -130,7 +131,7 @@ class Session:
         with self._giving_up(subject, HarnessError):
             return self._once(("runtime", subject.place), lambda: self._find_runtime(subject))
 
-    def run(self, subject: Subject, case: Case) -> CaseRun:
+    def run(self, subject: Subject, case: Case) -> CaseRun | ForeignCaseRun:
         """One run of one case; further checks of the same case get the same run."""
         return self._recorded(subject, case).run
 
@@ -152,23 +153,38 @@ class Session:
         request = RunRequest(
             bundle, case.name, subject.mode, case.max_new_tokens, self.options.run_timeout_s
         )
-        key = run_key(repr(subject.place), runtime, request)
-        make = partial(self._run_on_some_phone, subject, runtime, request)
+        foreign = self._foreign_runner(case)
+        where = repr(subject.place) if foreign is None else f"{subject.place!r} {foreign!r}"
+        key = run_key(where, runtime, request)
+        make = partial(self._run_on_some_phone, subject, runtime, request, foreign)
         return self._records.once(str(request), key, make)
 
     def _run_on_some_phone(
-        self, subject: Subject, runtime: Runtime, request: RunRequest
+        self,
+        subject: Subject,
+        runtime: Runtime,
+        request: RunRequest,
+        foreign: ForeignRunner | None,
     ) -> RecordedRun:
         """One run on whichever phone is free, on another one if that gives trouble."""
 
         def run_on(leased: LeasedPhone) -> RecordedRun:
             serial = leased.device.serial
             with self._console.push_progress(serial) as on_push:
-                return RecordedRun(serial, run_case(leased.device, runtime, request, on_push))
+                if foreign is None:
+                    return RecordedRun(serial, run_case(leased.device, runtime, request, on_push))
+                run = run_foreign_case(leased.device, runtime, foreign, request, on_push)
+                return RecordedRun(serial, run)
 
         pool, wish = self._phones.pool(subject.place), self._phones.wish(subject.place)
         attempts = Attempts(pool, self.options.bench.retries, self._evidence)
         return attempts.run(wish, str(request), run_on, make_plan(runtime, request))
+
+    def _foreign_runner(self, case: Case) -> ForeignRunner | None:
+        """ExecuTorch's own runner, where `--runner` asks for it."""
+        if self.options.runner is None:
+            return None
+        return ForeignRunner(self.options.runner, tuple(turn.prompt for turn in case.turns))
 
     def _bundle_mode(self, subject: Subject) -> Mode:
         """A hybrid bundle serves kv runs too, so where both modes run one bundle is enough."""

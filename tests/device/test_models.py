@@ -7,21 +7,22 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.answers import Reply
 from harness.bundle import Bundle
 from harness.dram_share import impossible_floors
+from harness.foreign_runs import ForeignCaseRun
 from harness.front.checks import require_thresholds, settle, summary_note, summary_word
 from harness.front.session import Session, Subject
 from harness.front.table import Row
-from harness.metrics import measure_all
 from harness.roofline import dram_bounds
 from harness.runs import CaseRun
 from harness.spec import Case, Conditions
 from harness.verdict import Phone, Verdict, judge_answer, judge_bounds, judge_sizes
 
+AnyRun = CaseRun | ForeignCaseRun
+
 
 @pytest.fixture
-def case_run(harness_session: Session, subject: Subject, case: Case) -> CaseRun:
+def case_run(harness_session: Session, subject: Subject, case: Case) -> AnyRun:
     """The case's run. Trouble here is an error of bench or bundle, not a failed model."""
     if harness_session.options.compile_only:
         harness_session.bundle(subject)
@@ -30,7 +31,7 @@ def case_run(harness_session: Session, subject: Subject, case: Case) -> CaseRun:
 
 
 @pytest.fixture
-def first_run(harness_session: Session, subject: Subject) -> CaseRun:
+def first_run(harness_session: Session, subject: Subject) -> AnyRun:
     """A run to take rates from: the one of the spec's first case."""
     if harness_session.options.compile_only:
         harness_session.bundle(subject)
@@ -46,7 +47,7 @@ def bundle(harness_session: Session, subject: Subject) -> Bundle:
 
 @pytest.fixture
 def rate_verdicts(
-    first_run: CaseRun,
+    first_run: AnyRun,
     bundle: Bundle,
     harness_session: Session,
     subject: Subject,
@@ -54,7 +55,7 @@ def rate_verdicts(
 ) -> list[Verdict]:
     """One per floor. Under `--strict` a floor that does not know this SoC is an error."""
     facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
-    metrics = measure_all(first_run.turn, first_run.report)
+    metrics = first_run.metrics
     made = bundle.manifest
     conditions = Conditions(subject.mode, made.max_seq_len, made.target, made.backend)
     bounds = dram_bounds(bundle.manifest, soc, subject.mode)
@@ -113,7 +114,7 @@ def size_verdicts(
 
 @pytest.mark.accuracy
 def test_answer(
-    case_run: CaseRun,
+    case_run: AnyRun,
     harness_session: Session,
     subject: Subject,
     case: Case,
@@ -121,10 +122,8 @@ def test_answer(
     record_property: Callable[[str, object], None],
 ) -> None:
     """The reply alone holds the expected words and none of the forbidden ones."""
-    turn = case_run.turn
-    reply = Reply(case_run.reply, turn.generated_token_ids, turn.stop_reason)
-    verdict = judge_answer(case, reply)
-    metrics = measure_all(turn, case_run.report)
+    verdict = judge_answer(case, case_run.judged)
+    metrics = case_run.metrics
     facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
     row = Row(
         model=subject.spec.model,
