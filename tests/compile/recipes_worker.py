@@ -19,6 +19,7 @@ from executorch.runtime import Runtime
 
 from harness.compile import quantize, simulate
 from harness.compile.encodings import read_boundaries
+from harness.compile.hot_spots import spare_waste
 from harness.compile.lower import Graph, HtpOptions, lower
 from harness.compile.pte import check_fully_delegated, read_methods
 from harness.compile.text_decoder import boundary_graph
@@ -147,7 +148,8 @@ def main() -> None:
         recipe = build_component_recipe(keys, component)
         try:
             build = build_decoder if component == TEXT_DECODER else build_tower
-            found = build(sys.argv[2], recipe)
+            with spare_waste():
+                found = build(sys.argv[2], recipe)
         except CompileError as err:
             found = {"error": str(err)}
         except Exception as err:

@@ -17,6 +17,7 @@ import torch
 from harness.compile import quantize
 from harness.compile.hot_spots import spare_waste
 from harness.compile.lower import Graph, HtpOptions, lower
+from harness.spec import ComponentRecipe
 from models.decoder import DecoderConfig, TextDecoder
 
 torch.manual_seed(0)
@@ -25,7 +26,7 @@ decoder = TextDecoder(config).requires_grad_(False).eval()
 
 def pte():
     example = decoder.example_inputs(1)
-    prepared = quantize.prepare(decoder, example, quantize.make_quantizer("SM8750", "16a8w"))
+    prepared = quantize.prepare(decoder, example, "SM8750", ComponentRecipe("16a8w"))
     quantize.calibrate(prepared, [example])
     graph = Graph(quantize.convert(prepared), example)
     return lower({"forward": graph}, HtpOptions("SM8750", share_weights=False, split_heads=True))

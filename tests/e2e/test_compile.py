@@ -27,8 +27,9 @@ UNDELEGATED = """
 import sys, torch
 from harness.compile.lower import Graph, HtpOptions, lower
 from harness.compile.pte import check_fully_delegated, read_methods
-from harness.compile.quantize import convert, make_quantizer, prepare
+from harness.compile.quantize import calibrate, convert, prepare
 from harness.errors import CompileError
+from harness.spec import ComponentRecipe
 
 class Broken(torch.nn.Module):
     def __init__(self):
@@ -39,8 +40,8 @@ class Broken(torch.nn.Module):
 
 example = (torch.randn(1, 32),)
 with torch.no_grad():
-    prepared = prepare(Broken().eval(), example, make_quantizer("SM8750", "16a8w"))
-    prepared(*example)
+    prepared = prepare(Broken().eval(), example, "SM8750", ComponentRecipe("16a8w"))
+    calibrate(prepared, [example])
 pte = lower({"forward": Graph(convert(prepared), example)}, HtpOptions("SM8750", False))
 try:
     check_fully_delegated("broken", read_methods(pte), ["forward"], calls=1)

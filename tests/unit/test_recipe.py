@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +166,14 @@ def test_two_graphs_for_silicon_need_weight_sharing(with_recipe: Callable[[str],
     ) as caught:
         check_recipe_for_soc(spec, soc, ["kv", "hybrid"], "silicon")
     assert "SM8450 has V69" in str(caught.value)
+
+
+def test_example_of_the_document_is_a_recipe(with_recipe: Callable[[str], Spec]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    decoder = with_recipe(example).recipe.of("text_decoder")
+    assert decoder.schemes == {"16a4w_block", "16a8w"}
+    assert len(decoder.exceptions) == 2
 
 
 def test_recipes_are_equal_wherever_they_stand(spec: Spec) -> None:
