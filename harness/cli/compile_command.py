@@ -7,6 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
 from harness.compile import BundleRequest, Stage, compile_bundle
 from harness.errors import InputError
 from harness.socs import find_soc
@@ -54,7 +57,8 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(f"compiling {spec.model}", "no SoC is named", hint="--soc SM8750")
     soc = None if args.soc is None else find_soc(args.soc)
     request = BundleRequest(spec, soc, mode, args.target, backend)
-    bundle = compile_bundle(request, args.out, _StageLines())
+    with _StageLines() as on_stage:
+        bundle = compile_bundle(request, args.out, on_stage)
     sizes = bundle.pte_size_bytes()
     for name, part in bundle.manifest.components.items():
         sqnr = "" if part.sqnr_db is None else f", {part.sqnr_db:.1f} dB SQNR on the simulator"
@@ -64,16 +68,43 @@ def main(args: argparse.Namespace) -> int:
 
 
 class _StageLines:
-    """One line per stage on a terminal, one per component elsewhere; where the logs are, once."""
+    """Live rows on a terminal, one line per component elsewhere; where the logs are, once."""
 
     def __init__(self) -> None:
         self._told_logs = False
         self._guard = threading.Lock()
+        self._rows: dict[str, TaskID] = {}
+        self._table = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<15} {task.fields[stage]:<28}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[expected]}"),
+            console=Console(stderr=True),
+        )
+
+    def __enter__(self) -> _StageLines:
+        if sys.stderr.isatty():
+            self._table.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._table.stop()
 
     def __call__(self, stage: Stage) -> None:
         with self._guard:
             if not self._told_logs:
                 self._told_logs = True
                 print(f"the compilers' own output goes to {stage.log.parent}", file=sys.stderr)
-            if sys.stderr.isatty() or stage.stage in ("done", "cached"):
+            if sys.stderr.isatty():
+                self._show(stage)
+            elif stage.stage in ("done", "cached"):
                 print(f"{stage.part}: {stage.stage} ({stage.elapsed_s:.0f} s)", file=sys.stderr)
+
+    def _show(self, stage: Stage) -> None:
+        expected = "" if stage.expected_s is None else f"of about {stage.expected_s:.0f} s"
+        if stage.part not in self._rows:
+            self._rows[stage.part] = self._table.add_task(
+                stage.part, total=1, stage=stage.stage, expected=expected
+            )
+        over = stage.stage in ("done", "cached")
+        self._table.update(self._rows[stage.part], stage=stage.stage, completed=1 if over else 0)

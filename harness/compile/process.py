@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cache import locked, make_cache_dir, publish_dir
+from harness.compile import durations
 from harness.compile.job import ERROR_NAME, PARENT_VARIABLE, RESULT_NAME, Job, write_job
 from harness.compile.stack import CompilerStack
 from harness.errors import CompileError
@@ -25,12 +26,22 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "harness.compile.worker")
 
 @dataclass(frozen=True)
 class Stage:
-    """Progress: a part has reached a stage. `log` is where its compilers' chatter goes."""
+    """Progress: a part has reached a stage. `log` is where its compilers' chatter goes.
+
+    `expected_s` is what the whole part took the last time, None if that is not known.
+    """
 
     part: str
     stage: str
     elapsed_s: float
     log: Path
+    expected_s: float | None = None
+
+    @property
+    def timing(self) -> str:
+        """ "12.3 s of about 90 s", or "12.3 s"."""
+        over = self.expected_s is None or self.stage in ("done", "cached")
+        return f"{self.elapsed_s:.1f} s" + ("" if over else f" of about {self.expected_s:.0f} s")
 
 
 OnStage = Callable[[Stage], None]
@@ -82,8 +93,11 @@ class CompilerProcesses:
         # Not in the folder: that has another name when it is complete, and is gone if it fails.
         log = make_cache_dir(self._cache_dir / "logs") / f"{name}.log"
 
+        expected_s = durations.expected_s(self._cache_dir, job)
+
         def tell(stage: str) -> None:
-            self._on_stage(Stage(job.part, stage, time.monotonic() - started, log))
+            elapsed_s = time.monotonic() - started
+            self._on_stage(Stage(job.part, stage, elapsed_s, log, expected_s))
 
         with locked(final.with_suffix(".lock"), f"compiling {job.part}", tell, self._check):
             if (final / RESULT_NAME).is_file():
@@ -91,7 +105,9 @@ class CompilerProcesses:
                 return final
             with publish_dir(final) as folder:
                 write_job(folder, job)
+                began = time.monotonic()  # others may have held the lock for long
                 self._compile(job, folder, log, tell)
+                durations.remember(self._cache_dir, job, time.monotonic() - began)
         tell("done")
         return final
 

@@ -61,7 +61,7 @@ class Console:
                 told.add(stage.log.parent)
                 self.say(f"  the compilers' own output goes to {stage.log.parent}")
             if self.is_terminal:
-                self.say(f"  {stage.part:<15} {stage.stage:<26} {stage.elapsed_s:6.1f} s")
+                self.say(f"  {stage.part:<15} {stage.stage:<26} {stage.timing}")
 
         self.say(f"compiling {what}")
         yield on_stage

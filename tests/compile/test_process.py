@@ -196,3 +196,14 @@ def test_compile_killed_after_one_component_does_not_redo_it(tmp_path: Path) -> 
     processes(tmp_path, []).run(parts)
     assert calls(tmp_path).count("quick") == 1
     assert (tmp_path / "calls").read_text().count("text_decoder") == 2
+
+
+def test_second_compile_of_a_kind_knows_how_long_the_first_took(tmp_path: Path) -> None:
+    first: list[Stage] = []
+    second: list[Stage] = []
+    processes(tmp_path, first).run({"slow": a_job("slow")})
+    other = replace(a_job("slow"), checkpoint_sha256="1" * 64)
+    processes(tmp_path, second).run({"slow": other})
+    assert {stage.expected_s for stage in first} == {None}
+    assert all(stage.expected_s is not None for stage in second)
+    assert "of about" in second[0].timing
