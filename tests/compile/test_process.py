@@ -185,7 +185,7 @@ def test_compile_killed_after_one_component_does_not_redo_it(tmp_path: Path) -> 
     script = COMPILE_ONE.format(tests=str(Path(__file__).parent))
     first = subprocess.Popen(
         [sys.executable, "-c", script.replace('{"slow": a_job("slow")}', both), str(tmp_path)],
-        env={**os.environ, "NAP": "600", "NO_NAP": "quick"},
+        env={**os.environ, "NAP": "30", "NO_NAP": "quick"},
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("cache/quick-*/result.json")):
