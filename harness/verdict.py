@@ -12,6 +12,9 @@ from typing import Literal
 
 from harness.answers import Reply, judge_reply
 from harness.dram_share import share_of_bound
+from harness.perf.floor import Decision, decide
+from harness.perf.measure import Measurement
+from harness.perf.verdicts import told_estimate, told_left_out, why_undecided
 from harness.spec.model import Case, Conditions, MetricBound, SizeCeiling
 from harness.vocabulary import METRIC_KINDS
 
@@ -92,6 +95,45 @@ def judge_bounds(
     return [_judge_bound(bound, phone, conditions, metrics) for bound in bounds]
 
 
+def judge_measurement(
+    bounds: Sequence[MetricBound],
+    phone: Phone,
+    conditions: Conditions,
+    measurement: Measurement,
+) -> list[Verdict]:
+    """Repeated measurements against the bounds they were made for: one verdict each.
+
+    Args:
+        bounds: those that `bounds_to_measure` gives.
+        measurement: repeats under these conditions on that phone.
+    """
+    return [_judge_repeats(bound, phone, conditions, measurement) for bound in bounds]
+
+
+def bounds_to_measure(
+    bounds: Sequence[MetricBound], phone: Phone, conditions: Conditions
+) -> list[MetricBound]:
+    """Those that can be judged on this phone under these conditions."""
+    return [
+        bound
+        for bound in bounds
+        if not phone.simulated
+        and bound.value_for(phone.soc_id, phone.serial) is not None
+        and not bound.holds_for.differences(conditions)
+    ]
+
+
+def decide_bound(
+    bound: MetricBound, phone: Phone, samples: Sequence[Mapping[str, float | None]]
+) -> Decision:
+    """What clean samples, given by their metrics, say of one bound."""
+    limit = bound.value_for(phone.soc_id, phone.serial)
+    values = [value for metrics in samples if (value := metrics.get(bound.metric))]
+    if limit is None:
+        return Decision("undecided", None)
+    return decide(values, limit, METRIC_KINDS[bound.metric].better)
+
+
 def judge_sizes(
     ceilings: Sequence[SizeCeiling], conditions: Conditions, pte_size_bytes: Mapping[str, int]
 ) -> list[Verdict]:
@@ -164,6 +206,43 @@ def _judge_bound(
     )
     missed = value < limit if metric.better == "higher" else value > limit
     return Verdict("fail" if missed else "pass", "perf", sentence, details=details)
+
+
+def _judge_repeats(
+    bound: MetricBound, phone: Phone, conditions: Conditions, measurement: Measurement
+) -> Verdict:
+    metric, name = METRIC_KINDS[bound.metric], _bound_name(bound)
+    limit = bound.value_for(phone.soc_id, phone.serial) or 0.0
+    clean = [sample.metrics for sample in measurement.clean]
+    values = [value for metrics in clean if (value := metrics.get(bound.metric))]
+    decision = decide_bound(bound, phone, clean)
+    estimate = decision.estimate
+    details = {
+        "metric": bound.metric,
+        "unit": metric.unit,
+        name: limit,
+        "soc": phone.soc_id,
+        "conditions": str(conditions),
+        "estimate": None if estimate is None else asdict(estimate),
+        "samples": values,
+        "end": measurement.end,
+    }
+    where = f"metric {bound.metric}, {bound.holds_for}; {bound.place}"
+    subject = _spoken(bound.metric)
+    against = f"the {name} {limit:g} {metric.unit} for {phone.soc_id}"
+    left_out = told_left_out(measurement)
+    if estimate is None or decision.outcome == "undecided":
+        told = "" if estimate is None else f": {told_estimate(estimate, metric.unit)}"
+        why = why_undecided(measurement, values)
+        sentence = f"{subject} is not decided against {against}{told}; {why}{left_out} ({where})"
+        reason: Reason = "undefined" if clean and not values else "undecided"
+        return Verdict("inconclusive", "perf", sentence, reason, details)
+    comparison = _compared(estimate.centre, limit, "below", "above")
+    sentence = (
+        f"{subject} {estimate.centre:.1f} {metric.unit} is {comparison} {against}: "
+        f"{told_estimate(estimate, metric.unit)}{left_out} ({where})"
+    )
+    return Verdict(decision.outcome, "perf", sentence, details=details)
 
 
 def _bound_name(bound: MetricBound) -> str:

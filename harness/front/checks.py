@@ -12,19 +12,30 @@ from harness.spec import Spec
 from harness.verdict import Verdict
 
 
-def settle(verdicts: Sequence[Verdict]) -> None:
+def settle(verdicts: Sequence[Verdict], inconclusive: str = "inconclusive") -> None:
     """End a test as its verdicts say: the gravest one counts.
 
     Any failure fails it. What could not be judged though it should have been makes it
-    inconclusive. It is skipped, saying why, if there was nothing to judge at all.
+    inconclusive, or what `inconclusive` says: "fail", "pass" or "xfail". It is skipped,
+    saying why, if there was nothing to judge at all.
     """
     failed = [verdict for verdict in verdicts if verdict.outcome == "fail"]
     if failed:
         raise ModelFailed(failed[0].kind, "\n".join(verdict.sentence for verdict in failed))
     if any(verdict.outcome == "inconclusive" for verdict in verdicts):
-        raise Inconclusive(_why_not_judged(verdicts))
+        _settle_undecided(_why_not_judged(verdicts), inconclusive)
+        return
     if not any(verdict.outcome == "pass" for verdict in verdicts):
         pytest.skip(_why_not_judged(verdicts))
+
+
+def _settle_undecided(sentence: str, counts_as: str) -> None:
+    if counts_as == "fail":
+        raise ModelFailed("inconclusive", f"{sentence} (--inconclusive=fail)")
+    if counts_as == "xfail":
+        pytest.xfail(sentence)
+    if counts_as != "pass":
+        raise Inconclusive(sentence)
 
 
 def require_thresholds(verdicts: Sequence[Verdict], spec: Spec) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -40,6 +41,10 @@ class Options:
     fresh_phone: bool
     phone_profile: Path | None
     bench: BenchOptions
+    cool_down_s: float | None
+    perf_budget_s: float | None
+    fit_wait_s: float | None
+    inconclusive: Literal["inconclusive", "fail", "pass", "xfail"]
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,26 @@ def add_options(parser: pytest.Parser) -> None:
         help="change the specs' recipes: vision_encoder=fp16, text_decoder.kv_cache_bits=8, "
         "performance_mode=balanced (repeatable)",
     )
+    _add_measuring_options(group)
     group.addoption("--target", choices=TARGETS, help="compile for this target (the device's)")
     group.addoption("--backend", choices=BACKENDS, help="run on this backend (each spec's own)")
+
+
+def _add_measuring_options(group: pytest.OptionGroup) -> None:
+    seconds = {"type": float, "metavar": "S"}
+    group.addoption("--cool-down", **seconds, help="pause before each repeat (the spec's: 45)")
+    group.addoption(
+        "--perf-budget", **seconds, help="time for the repeats of one check (the spec's: 3600)"
+    )
+    group.addoption(
+        "--fit-wait", **seconds, help="how long a phone may take to become fit (the spec's: 600)"
+    )
+    group.addoption(
+        "--inconclusive",
+        choices=("inconclusive", "fail", "pass", "xfail"),
+        default="inconclusive",
+        help="what a check that decides nothing counts as (an outcome of its own, status 75)",
+    )
 
 
 def _add_device_options(group: pytest.OptionGroup) -> None:
@@ -144,6 +167,10 @@ def read_options(config: pytest.Config) -> Options:
         fresh_phone=config.getoption("--fresh-phone"),
         phone_profile=config.getoption("--phone-profile"),
         bench=read_bench_options(config),
+        cool_down_s=config.getoption("--cool-down"),
+        perf_budget_s=config.getoption("--perf-budget"),
+        fit_wait_s=config.getoption("--fit-wait"),
+        inconclusive=config.getoption("--inconclusive"),
     )
     _check(options)
     return options
@@ -190,6 +217,13 @@ def _check(options: Options) -> None:
         )
     if options.bench.is_pool:
         _check_pool(options)
+    for name, value in (
+        ("--cool-down", options.cool_down_s),
+        ("--perf-budget", options.perf_budget_s),
+        ("--fit-wait", options.fit_wait_s),
+    ):
+        if value is not None and value < 0:
+            raise InputError(doing, f"{name} is {value:g}", expected="seconds, not below 0")
     if options.run_timeout_s <= 0:
         raise InputError(
             doing, f"--run-timeout is {options.run_timeout_s:g}", expected="seconds above 0"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,15 +18,26 @@ from harness.errors import DeviceError, HarnessError, InputError
 from harness.foreign import ForeignFolder, find_foreign
 from harness.foreign_runs import ForeignCaseRun, ForeignRunner, run_foreign_case
 from harness.front.console import Console
+from harness.front.measuring import (
+    Measured,
+    make_stand,
+    measure_on,
+    measuring_plan,
+    measuring_request,
+    told_progress,
+)
 from harness.front.options import Options, Place, wanted_places
 from harness.front.phones import Phones
 from harness.front.run_records import RecordedRun, RunRecords, run_key
 from harness.front.session_folder import SessionFolder
 from harness.manifest import ANY_SOC
+from harness.perf.measure import Sample
+from harness.roofline import dram_bounds
 from harness.runs import CaseRun, RunRequest, make_plan, run_case
 from harness.runtime import Runtime, check_runtime, find_runtime, load_runtime
 from harness.socs import Soc, find_soc
-from harness.spec import Case, Spec
+from harness.spec import Case, MetricBound, Spec
+from harness.verdict import Phone, decide_bound
 from harness.vocabulary import Backend, Mode, Target
 
 _Made = TypeVar("_Made")
@@ -39,6 +50,9 @@ class Subject:
     spec: Spec
     mode: Mode
     place: Place
+
+    def __str__(self) -> str:
+        return f"{self.spec.model}-{self.mode}"
 
 
 class Session:
@@ -143,6 +157,43 @@ class Session:
         key = ("run", subject.spec.model, subject.mode, subject.place, case.name)
         with self._giving_up(subject, DeviceError):
             return self._once(key, lambda: self._run(subject, case))
+
+    def measure(self, subject: Subject, bounds: Sequence[MetricBound]) -> Measured:
+        """Repeats of the spec's first case until each bound is decided, or time is over."""
+        key = ("measured", subject.spec.model, subject.mode, subject.place)
+        with self._giving_up(subject, DeviceError):
+            return self._once(key, lambda: self._measure(subject, bounds))
+
+    def _measure(self, subject: Subject, bounds: Sequence[MetricBound]) -> Measured:
+        phone, runtime = self.phone(subject), self.runtime(subject)
+        request = measuring_request(
+            self.bundle(subject), subject.spec, subject.mode, self.options.run_timeout_s
+        )
+
+        def is_decided(clean: Sequence[Sample]) -> bool:
+            metrics = [sample.metrics for sample in clean]
+            decisions = [decide_bound(bound, phone, metrics) for bound in bounds]
+            self._console.say(told_progress(str(subject), bounds, decisions))
+            return all(decision.outcome != "undecided" for decision in decisions)
+
+        def measure_leased(leased: LeasedPhone) -> Measured:
+            rule = subject.spec.measurement
+            stand = make_stand(leased.device, runtime, request, (rule, self.options), self.say)
+            return measure_on(stand, measuring_plan(self.options, subject.spec), is_decided)
+
+        pool, wish = self._phones.pool(subject.place), self._phones.wish(subject.place)
+        attempts = Attempts(pool, self.options.bench.retries, self._evidence)
+        return attempts.run(wish, str(request), measure_leased, make_plan(runtime, request))
+
+    def phone(self, subject: Subject) -> Phone:
+        """The subject's device as verdicts know it."""
+        facts, soc = self.device(subject).facts, self.soc(subject)
+        bounds = dram_bounds(self.bundle(subject).manifest, soc, subject.mode)
+        return Phone(soc.id, facts.serial, facts.simulated, bounds)
+
+    def say(self, sentence: str) -> None:
+        """Tell the user."""
+        self._console.say(sentence)
 
     def _run(self, subject: Subject, case: Case) -> RecordedRun:
         self.device(subject)

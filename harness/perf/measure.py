@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Literal, Protocol
 
 from harness.perf.compare import Block, Side, block_orders
@@ -151,6 +152,16 @@ def blocks_of(samples: Sequence[Sample], metric: str) -> list[Block]:
         if len(block) == len(values):
             blocks.append(block)
     return blocks
+
+
+def medians(samples: Sequence[Sample]) -> dict[str, float]:
+    """The median of each metric that some sample has."""
+    names = dict.fromkeys(name for sample in samples for name in sample.metrics)
+    values = {
+        name: [value for sample in samples if (value := sample.metrics.get(name)) is not None]
+        for name in names
+    }
+    return {name: median(found) for name, found in values.items() if found}
 
 
 def _clean_block(course: _Course, order: Sequence[Side]) -> list[Sample] | Measurement:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
+from harness.perf.fitness import FitLimits
+from harness.perf.measure import Plan
 from harness.spec.cpu_recipe import KEY as CPU_KEY
 from harness.spec.cpu_recipe import build_cpu_recipe
 from harness.spec.demand_checks import SIZE_SUFFIX, soc_of_key
@@ -11,6 +14,7 @@ from harness.spec.demands import (
     CeilingSection,
     ConditionsSection,
     FloorSection,
+    MeasurementSection,
     QuestionsSection,
 )
 from harness.spec.document import (
@@ -31,6 +35,7 @@ from harness.spec.model import (
     Conditions,
     Expectation,
     LogitsDemand,
+    MeasuringRule,
     MetricBound,
     PerplexityDemand,
     QuestionSet,
@@ -84,6 +89,22 @@ def build_spec(source: YamlSource, document: Document) -> Spec:
             _build_size_ceiling(source, ("ceilings", index), ceiling)
             for index, ceiling in enumerate(document.ceilings)
             if ceiling.metric is None
+        ),
+        measurement=_build_measurement(document.measurement),
+    )
+
+
+def _build_measurement(section: MeasurementSection) -> MeasuringRule:
+    values = section.model_dump()
+    return MeasuringRule(
+        fixed_tokens=section.fixed_tokens,
+        warmup=section.warmup,
+        limits=FitLimits(**{item.name: values[item.name] for item in fields(FitLimits)}),
+        fit_wait_s=section.fit_wait_s,
+        plan=Plan(
+            cool_down_s=section.cool_down_s,
+            budget_s=section.budget_s,
+            most_samples=section.most_repeats,
         ),
     )
 

@@ -119,3 +119,22 @@ class CeilingSection(BoundsSection):
     vision_encoder_pte_size_bytes: Count | None = None
     tok_embedding_pte_size_bytes: Count | None = None
     text_decoder_pte_size_bytes: Count | None = None
+
+
+class MeasurementSection(Section):
+    """How rates are measured, and what the phone must be like before each repeat."""
+
+    fixed_tokens: Annotated[int, Field(gt=1)] = 64
+    warmup: Annotated[int, Field(ge=0)] = 1
+    most_repeats: Annotated[int, Field(ge=5, le=20)] = 20
+    cool_down_s: Annotated[float, Field(ge=0)] = 45.0
+    budget_s: Positive = 3600.0
+    fit_wait_s: Annotated[float, Field(ge=0)] = 600.0
+    max_skin_c: float = 38.0
+    max_battery_c: float = 40.0
+    max_thermal_status: Annotated[int, Field(ge=0, le=6)] = 0
+    min_battery_percent: Annotated[int, Field(ge=0, le=100)] = 20
+    charging: Literal["any", "yes", "no"] = "any"
+    screen: Literal["any", "off"] = "off"
+    min_free_memory_mib: Annotated[float, Field(ge=0)] = 512.0
+    max_load_per_core: Positive = 1.5

@@ -12,7 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from harness.spec.demands import AccuracySection, CeilingSection, ExpectSection, FloorSection
+from harness.spec.demands import (
+    AccuracySection,
+    CeilingSection,
+    ExpectSection,
+    FloorSection,
+    MeasurementSection,
+)
 from harness.spec.section import Count, Filled, Identifier, Images, Section, SequenceLength, Text
 from harness.vocabulary import (
     Backend,
@@ -167,6 +173,7 @@ class Document(Section):
     accuracy: AccuracySection | None = None
     floors: tuple[FloorSection, ...] = ()
     ceilings: tuple[CeilingSection, ...] = ()
+    measurement: MeasurementSection = Field(default_factory=MeasurementSection)
 
 
 def known_keys(path: Iterable[str | int], document: type[Section] = Document) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.perf.fitness import FitLimits
+from harness.perf.measure import Plan
 from harness.spec.images import ImageSource
 from harness.spec.recipe import Recipe
 from harness.vocabulary import Backend, Lookahead, Mode, Target
@@ -215,6 +217,18 @@ class MetricBound:
 
 
 @dataclass(frozen=True)
+class MeasuringRule:
+    """How rates are measured: tokens generated per repeat, uncounted runs in each process
+    before, limits of the phone's state and the seconds one may wait for it, and of time."""
+
+    fixed_tokens: int
+    warmup: int
+    limits: FitLimits
+    fit_wait_s: float
+    plan: Plan
+
+
+@dataclass(frozen=True)
 class SizeCeiling:
     """Upper bounds of PTE sizes, inclusive; they hold under `holds_for` only.
 
@@ -255,6 +269,7 @@ class Spec:
     floors: tuple[MetricBound, ...]
     metric_ceilings: tuple[MetricBound, ...]
     size_ceilings: tuple[SizeCeiling, ...]
+    measurement: MeasuringRule
 
     def recipe_for(self, backend: Backend) -> Recipe:
         """How the components are made for a backend."""

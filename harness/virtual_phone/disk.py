@@ -45,6 +45,8 @@ _MAPPED = (
     "/system/bin",
     "/sys/devices/soc0",
     "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/meminfo",
     "/proc/sys/kernel/random/boot_id",
 )
 _MAPPED_PATH = re.compile(

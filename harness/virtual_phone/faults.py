@@ -13,6 +13,7 @@ Named in a profile (`faults:`, a list) or on the command line (`--fault NAME[=VA
 | `corrupt_push` | N bytes | inverts byte N of file data since it started; the push itself succeeds |
 | `deny_push` | path prefix | pushes below it fail with "Permission denied" |
 | `heat` | degrees C/s | battery and skin grow hotter from the start on |
+| `work_heat` | {c_per_run: C, cooling_s: S} | each run of the runner warms battery and skin by C; what has been warmed cools by a factor e in S seconds |
 | `kill_command` | command fault | the innermost matching process is killed with -9 (a shell reports 137) |
 | `drop_command` | command fault | cuts the TCP link while a matching command runs |
 | `reboot_command` | command fault | reboots: processes die, the link drops, 1 s later a new boot id |
@@ -26,6 +27,7 @@ how often it happens (default: each time).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -45,6 +47,14 @@ class CommandFault:
 
 
 @dataclass(frozen=True)
+class WorkHeat:
+    """A phone that its own work heats: degrees per run, and the time constant of cooling."""
+
+    c_per_run: float
+    cooling_s: float
+
+
+@dataclass(frozen=True)
 class Faults:
     """The faults of one phone; the module's table says what each does."""
 
@@ -57,6 +67,7 @@ class Faults:
     corrupt_push: int | None = None
     deny_push: str | None = None
     heat: float = 0.0
+    work_heat: WorkHeat | None = None
     kill_command: CommandFault | None = None
     drop_command: CommandFault | None = None
     reboot_command: CommandFault | None = None
@@ -73,6 +84,15 @@ class FaultProgress:
     services: int = 0
     pushed_bytes: int = 0
     command_fault_uses: dict[str, int] = field(default_factory=dict)
+    runs_s: list[float] = field(default_factory=list)  # when runs of the runner began
+
+    def work_heat_c(self, fault: WorkHeat | None, now_s: float) -> float:
+        """How much warmer the runs so far have left the phone."""
+        if fault is None:
+            return 0.0
+        return sum(
+            fault.c_per_run * math.exp((run_s - now_s) / fault.cooling_s) for run_s in self.runs_s
+        )
 
     def use(self, name: str, fault: CommandFault | None, command: str) -> CommandFault | None:
         """`fault` if it is to happen to this command, counted as one use."""
@@ -190,6 +210,12 @@ def _parse_command_fault(value: object) -> CommandFault:
     )
 
 
+def _parse_work_heat(value: object) -> WorkHeat:
+    if not isinstance(value, Mapping) or set(value) != {"c_per_run", "cooling_s"}:
+        raise TypeError("not the two keys")
+    return WorkHeat(_parse_rate(value["c_per_run"]), _parse_rate(value["cooling_s"]))
+
+
 _COMMAND_FAULT = (_parse_command_fault, "RE or {pattern: RE, after_s: SECONDS, times: N}")
 _PARSERS: dict[object, tuple[Callable[[object], object], str]] = {
     "offline": (_parse_count_or_none, "nothing, or a number of services"),
@@ -201,6 +227,7 @@ _PARSERS: dict[object, tuple[Callable[[object], object], str]] = {
     "corrupt_push": (_parse_count, "the number of a byte"),
     "deny_push": (_parse_path, "an absolute path on the phone"),
     "heat": (_parse_rate, "degrees Celsius per second"),
+    "work_heat": (_parse_work_heat, "{c_per_run: DEGREES, cooling_s: SECONDS}"),
     "kill_command": _COMMAND_FAULT,
     "drop_command": _COMMAND_FAULT,
     "reboot_command": _COMMAND_FAULT,

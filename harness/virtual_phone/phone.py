@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 REBOOT_S = 1.0
 _VITALS_WORDS = re.compile(r"uptime|dumpsys|\bdf\b")
 _VITALS_PERIOD_S = 0.1
+_RUNNER = re.compile(r"\./\S*vlm_runner\b|--request\b")
 
 
 class Link(Protocol):
@@ -88,10 +89,12 @@ class Phone:
 
     def refresh_vitals(self) -> None:
         """Bring the figures that commands read up to date."""
-        uptime_s = time.monotonic() - self._boot_time_s
+        now_s = time.monotonic()
+        uptime_s = now_s - self._boot_time_s
         vitals = Vitals(
             uptime_s=uptime_s,
-            heating_c=self.faults.heat * uptime_s,
+            heating_c=self.faults.heat * uptime_s
+            + self.progress.work_heat_c(self.faults.work_heat, now_s),
             used_bytes=self.disk.used_bytes(),
             free_bytes=self.free_bytes(),
         )
@@ -117,6 +120,8 @@ class Phone:
 
     def start(self, command: str, *, split_errors: bool) -> PhoneProcess:
         """Start a shell command over pipes; "" is a shell that reads its input."""
+        if _RUNNER.search(command):
+            self.progress.runs_s.append(time.monotonic())
         mapped = self.disk.map_command(command)
         env = self._environment()
         return start_piped(mapped, self.disk.root_dir, env, split_errors=split_errors)

@@ -12,7 +12,9 @@ For each turn the first entry whose `match` agrees in every key it has is taken,
 a process misbehaves as its first turn says. Keys of a reply, all optional: `reply_token_ids`, `prefill_s`, `decode_tokens_per_s`, `encode_s` (per
 image), `load_s` (per component), `peak_rss_bytes`, `context_length`, `prefill_ar_len`,
 `requantized_entries`, `sleep_s` (real time the run takes; all other times are only told),
-`stderr`, and `misbehave`:
+`stderr`, `spread` (0.02: each process is by up to 2 % faster or slower, evenly),
+`throttled` (0.7: the share of its speed left while the phone's thermal status is above 0),
+and `misbehave`:
 
 | misbehave | what happens |
 |---|---|
@@ -32,7 +34,9 @@ import argparse
 import hashlib
 import json
 import os
+import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -195,7 +199,7 @@ def _timestamps(
     images = [clock.span(reply.get("encode_s", 0.02)) for _image in turn["images"]]
     prefill = clock.span(reply.get("prefill_s", 0.1))
     tokens = [clock.now] if token_count else []
-    step_s = 1.0 / reply.get("decode_tokens_per_s", 50.0)
+    step_s = 1.0 / (reply.get("decode_tokens_per_s", 50.0) * _speed(reply))
     for _token in range(token_count - 1):
         tokens.append(clock.span(step_s)[1])
     return {
@@ -206,6 +210,17 @@ def _timestamps(
         "tokens": tokens,
         "inference_end": clock.now,
     }
+
+
+def _speed(reply: dict[str, Any]) -> float:
+    """What chance and heat make of the scripted speed."""
+    spread = reply.get("spread", 0.0)
+    speed = 1.0 + random.Random(os.getpid()).uniform(-spread, spread)
+    if "throttled" in reply:
+        told = subprocess.run(["dumpsys", "thermalservice"], capture_output=True, text=True)
+        if "Thermal Status: 0" not in told.stdout:
+            speed *= reply["throttled"]
+    return speed
 
 
 class _Clock:

@@ -30,6 +30,7 @@ exit 1
     "dumpsys": """\
 case "$1" in
   battery|thermalservice) cat "@ROOT@/system/etc/$1.txt" ;;
+  power) echo "  mWakefulness=Asleep" ;;
   *) echo "Can't find service: $1" >&2 ;;
 esac
 """,
@@ -122,6 +123,8 @@ class Vitals:
 def write_vitals(root_dir: Path, profile: PhoneProfile, vitals: Vitals) -> None:
     """Render the vitals into the files that commands read."""
     etc_dir = root_dir / "system/etc"
+    _write(root_dir / "proc/loadavg", "0.40 0.35 0.30 1/900 12345\n")
+    _write(root_dir / "proc/meminfo", "MemTotal: 11800000 kB\nMemAvailable: 6800000 kB\n")
     _write(root_dir / "proc/uptime", f"{vitals.uptime_s:.2f} {vitals.uptime_s:.2f}\n")
     kib = (profile.disk_bytes // 1024, vitals.used_bytes // 1024, vitals.free_bytes // 1024)
     _write(etc_dir / "df.txt", " ".join(map(str, kib)) + "\n")

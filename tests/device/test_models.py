@@ -13,10 +13,17 @@ from harness.foreign_runs import ForeignCaseRun
 from harness.front.checks import require_thresholds, settle, summary_note, summary_word
 from harness.front.session import Session, Subject
 from harness.front.table import Row
-from harness.roofline import dram_bounds
+from harness.perf.measure import medians
 from harness.runs import CaseRun
 from harness.spec import Case, Conditions
-from harness.verdict import Phone, Verdict, judge_answer, judge_bounds, judge_sizes
+from harness.verdict import (
+    Verdict,
+    bounds_to_measure,
+    judge_answer,
+    judge_bounds,
+    judge_measurement,
+    judge_sizes,
+)
 
 AnyRun = CaseRun | ForeignCaseRun
 
@@ -54,29 +61,32 @@ def rate_verdicts(
     add_row: Callable[[Row], None],
 ) -> list[Verdict]:
     """One per floor. Under `--strict` a floor that does not know this SoC is an error."""
-    facts, soc = harness_session.device(subject).facts, harness_session.soc(subject)
+    phone = harness_session.phone(subject)
     metrics = first_run.metrics
     made = bundle.manifest
     conditions = Conditions(subject.mode, made.max_seq_len, made.target, made.backend)
-    bounds = dram_bounds(bundle.manifest, soc, subject.mode)
-    for sentence in impossible_floors(subject.spec.floors, soc.id, bounds):
+    bounds = (*subject.spec.floors, *subject.spec.metric_ceilings)
+    for sentence in impossible_floors(subject.spec.floors, phone.soc_id, phone.dram_bounds):
         warnings.warn(sentence, stacklevel=1)
-    verdicts = judge_bounds(
-        (*subject.spec.floors, *subject.spec.metric_ceilings),
-        Phone(soc.id, facts.serial, facts.simulated, bounds),
-        conditions,
-        metrics,
-    )
+    # Other people's runners are run once: they know neither warm-ups nor fixed lengths.
+    foreign = isinstance(first_run, ForeignCaseRun)
+    to_measure = [] if foreign else bounds_to_measure(bounds, phone, conditions)
+    others = [bound for bound in bounds if bound not in to_measure]
+    verdicts = [] if to_measure and not others else judge_bounds(others, phone, conditions, metrics)
+    if to_measure:
+        measured = harness_session.measure(subject, to_measure)
+        verdicts += judge_measurement(to_measure, phone, conditions, measured.measurement)
+        metrics = medians(measured.measurement.clean) or metrics
     add_row(
         Row(
             model=subject.spec.model,
-            soc=soc.id,
+            soc=phone.soc_id,
             mode=subject.mode,
             case="(rate)",
             verdict=summary_word(verdicts),
             metrics=metrics,
             size_bytes=sum(bundle.pte_size_bytes().values()),
-            simulated=facts.simulated,
+            simulated=phone.simulated,
             note=summary_note(verdicts),
         )
     )
@@ -152,9 +162,9 @@ def test_answer(
 
 
 @pytest.mark.perf
-def test_rate(rate_verdicts: list[Verdict]) -> None:
+def test_rate(rate_verdicts: list[Verdict], harness_session: Session) -> None:
     """Measured rates clear the SoC's floors, under the conditions the floors hold for."""
-    settle(rate_verdicts)
+    settle(rate_verdicts, harness_session.options.inconclusive)
 
 
 @pytest.mark.size

@@ -84,7 +84,7 @@ FLOORS: dict[str, list[dict[str, Any]]] = {
     "other_soc": [{**SILICON_FLOOR, "sm8750_token_rate": None, "sm8650_token_rate": 50}],
     "other_mode": [{**SILICON_FLOOR, "mode": "kv"}],
     "other_length": [{**SILICON_FLOOR, "max_seq_len": 1024}],
-    "undefined": [SILICON_FLOOR],
+    "undecided": [{**SILICON_FLOOR, "mode": "kv"}],
 }
 
 
@@ -94,10 +94,12 @@ def _write_models(work: Workplace, target: str) -> Workplace:
         ceiling = PTE_BYTES - 1 if model == "too_slow" else PTE_BYTES
         bounds = {"mode": "hybrid", "max_seq_len": 128, "target": target}
         ceilings = [{**bounds, "text_decoder_pte_size_bytes": ceiling}]
-        limit = 1 if model == "undefined" else 8
-        cases = {"red": {**case(), "max_new_tokens": limit}}
-        work.write_spec(model, floors=known, ceilings=ceilings, cases=cases)
-        work.write_bundle(model, target=target)
+        mode = "kv" if model == "undecided" else "hybrid"
+        rule = {"cool_down_s": 0.0}
+        if model == "undecided":
+            rule["budget_s"] = 0.001  # over after the first repeat
+        work.write_spec(model, floors=known, ceilings=ceilings, modes=[mode], measurement=rule)
+        work.write_bundle(model, mode=mode, target=target)
     work.write_runtime()
     return work
 
@@ -122,13 +124,14 @@ def rates(bench: Bench, silicon_work: Workplace) -> SessionOutcome:
         ("other_soc", "skipped", "no floor for SM8750"),
         ("other_mode", "skipped", "mode is hybrid, not kv"),
         ("other_length", "skipped", "max_seq_len is 128, not 1024"),
-        ("undefined", "skipped", "decode_tokens_per_s is undefined in this run"),
+        ("undecided", "skipped", "decode is not decided against the floor 55 tok/s for SM8750"),
     ],
 )
 def test_rate_is_judged_only_by_a_floor_that_applies(
     rates: SessionOutcome, model: str, outcome: str, said: str
 ) -> None:
-    test = rates.tests[f"test_rate[{model}-hybrid]"]
+    mode = "kv" if model == "undecided" else "hybrid"
+    test = rates.tests[f"test_rate[{model}-{mode}]"]
     assert test.outcome == outcome
     assert said in test.message
     assert said in rates.output
@@ -159,13 +162,32 @@ def test_missing_floor_under_strict_is_an_error(bench: Bench, silicon_work: Work
     assert strict.exit_status == 1
 
 
-def test_number_that_should_be_judged_and_cannot_is_inconclusive(
-    bench: Bench, silicon_work: Workplace
+@pytest.mark.parametrize(
+    ("counts_as", "status", "outcome", "said"),
+    [
+        ("inconclusive", 75, "skipped", "1 inconclusive"),
+        ("fail", 1, "failed", "(--inconclusive=fail)"),
+        ("xfail", 0, "skipped", "1 xfailed"),
+        ("pass", 0, "passed", "1 passed"),
+    ],
+)
+def test_undecided_rate_counts_as_asked(
+    bench: Bench,
+    silicon_work: Workplace,
+    counts_as: str,
+    status: int,
+    outcome: str,
+    said: str,
 ) -> None:
-    done = bench.run([*silicon_work.args, *bench.args(bench.silicon), "-m", "perf and undefined"])
-    assert done.exit_status == 75
-    assert "1 inconclusive" in done.output
-    assert done.tests["test_rate[undefined-hybrid]"].properties["failure.class"] == "inconclusive"
+    args = [*silicon_work.args, *bench.args(bench.silicon), "-m", "perf and undecided"]
+    done = bench.run([*args, f"--inconclusive={counts_as}"])
+    assert done.exit_status == status
+    assert said in done.output
+    test = done.tests["test_rate[undecided-kv]"]
+    assert test.outcome == outcome
+    if counts_as == "inconclusive":
+        assert test.properties["failure.class"] == "inconclusive"
+        assert "1 clean repeats of at least 5: the time for repeats is over" in test.message
 
 
 def test_simulated_rates_are_shown_and_never_judged(bench: Bench, tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ class Workplace:
             "modes": ["hybrid"],
             "calibration": [{"image": "calibration.png", "prompt": "What is it?"}],
             "cases": {"red": case()},
+            "measurement": {"cool_down_s": 0.0},
             **changes,
         }
         path = self.specs_dir / f"{model}.yaml"
