@@ -72,7 +72,7 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
             case.name,
             tuple(_question(turn.images, turn.prompt) for turn in case.turns),
             case.max_new_tokens,
-            spec.image_splitting,
+            case.splitting,
         )
         for case in spec.cases.values()
     )

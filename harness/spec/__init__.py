@@ -21,6 +21,7 @@ from harness.spec.model import (
     SizeCeiling,
     Spec,
     SpecPlace,
+    Turn,
 )
 from harness.spec.overrides import override_recipe
 from harness.spec.recipe import ComponentRecipe, Recipe
@@ -40,6 +41,7 @@ __all__ = [
     "SizeCeiling",
     "Spec",
     "SpecPlace",
+    "Turn",
     "check_recipe_for_soc",
     "find_spec",
     "load_spec",

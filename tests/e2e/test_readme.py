@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -17,30 +14,19 @@ from harness.bundle import Bundle
 from harness.device import Device
 from harness.runtime import Runtime
 from harness.spec.inherit import read_source
+from tests.e2e.pages import ROOT, commands_of, copy_checkout, environment, run_command
 
-ROOT = Path(__file__).resolve().parents[2]
-_BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-COMMANDS = [
-    line
-    for block in _BLOCK.findall((ROOT / "README.md").read_text())
-    for line in block.splitlines()
-]
 INSTALLING = ("python3 -m venv", "pip install")
 PHONE = "virtual-phone"
 
 
+COMMANDS = commands_of(ROOT / "README.md")
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, so that what the commands write does not land in it."""
-    copy = tmp_path_factory.mktemp("readme") / "checkout"
-    skipped = shutil.ignore_patterns(".git", ".tox", ".venv", "__pycache__", ".*_cache")
-    return Path(shutil.copytree(ROOT, copy, ignore=skipped))
-
-
-def environment(checkout: Path) -> dict[str, str]:
-    """The user's, with `python` and `pytest` of this environment first."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(checkout)}
+    """The copy that the README's commands work in."""
+    return copy_checkout(tmp_path_factory.mktemp("readme"))
 
 
 def test_commands_work_in_the_order_of_the_readme(
@@ -53,17 +39,7 @@ def test_commands_work_in_the_order_of_the_readme(
         if command.startswith(INSTALLING) or PHONE in command:
             continue
         told = command.replace("SERIAL", "virtual").replace("RUNTIME", str(runtime.dir))
-        done = subprocess.run(
-            told,
-            shell=True,
-            cwd=checkout,
-            env={**environment(checkout), **server},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{told}\n{done.stdout}{done.stderr}"
+        run_command(told, checkout, **server)
 
 
 def test_virtual_phone_by_hand_listens_until_it_is_stopped(checkout: Path) -> None:
