@@ -10,17 +10,16 @@ from PIL import Image
 
 from harness.bundle import Bundle
 from harness.cache import file_sha256
-from harness.compile import compile_bundle
+from harness.compile import BundleRequest, compile_bundle
 from harness.device import Device
 from harness.references import read_reference
 from harness.runs import CaseRun, RunRequest, run_case
 from harness.runtime import Runtime
-from harness.socs import specs_dir
+from harness.socs import find_soc, specs_dir
 from harness.spec import Case, ImageSource, Spec, Turn, load_spec
-from tests.e2e.conftest import request_for
 
 MODELS = ("smolvlm_tiny", "internvl3_tiny")
-# Two float logits nearer than this may change places when the model is quantised.
+# Two float logits nearer than this may change places when the weights are quantised.
 NEARLY_EQUAL = 1.0
 MAX_NEW_TOKENS = 8
 
@@ -50,6 +49,13 @@ def wide_picture(spec: Spec, folder: Path) -> Case:
     return replace(case, name="wide", images=(image,), splitting=True)
 
 
+def compiled(spec: Spec, case: Case) -> Bundle:
+    """A bundle with this case alone, for the CPU: turns and tiles are the same on the HTP."""
+    alone = replace(spec, cases={case.name: case})
+    request = BundleRequest(alone, find_soc("SM8750"), "hybrid", "simulator", "xnnpack")
+    return compile_bundle(request, None, lambda stage: None)
+
+
 def run(device: Device, runtime: Runtime, bundle: Bundle, case: Case) -> CaseRun:
     request = RunRequest(bundle, case.name, "hybrid", case.max_new_tokens, 300.0)
     return run_case(device, runtime, request)
@@ -61,9 +67,7 @@ def test_conversation_of_three_turns_is_the_float_models(
 ) -> None:
     spec = load_spec(specs_dir() / f"{model}.yaml")
     case = conversation(spec)
-    bundle = compile_bundle(
-        request_for(replace(spec, cases={case.name: case})), None, lambda stage: None
-    )
+    bundle = compiled(spec, case)
     inputs = bundle.manifest.cases[case.name]
     assert [len(turn.images) for turn in inputs.turns] == [2, 0, 0]
     turns = run(phone, runtime, bundle, case).report.measured[0].turns
@@ -86,9 +90,7 @@ def test_split_picture_reaches_the_runner_tile_by_tile(
 ) -> None:
     spec = load_spec(specs_dir() / f"{model}.yaml")
     case = wide_picture(spec, tmp_path)
-    bundle = compile_bundle(
-        request_for(replace(spec, cases={case.name: case})), None, lambda stage: None
-    )
+    bundle = compiled(spec, case)
     assert len(bundle.manifest.cases[case.name].images) == tiles
     (turn,) = run(phone, runtime, bundle, case).report.measured[0].turns
     assert turn.image_tokens == 16 * tiles
