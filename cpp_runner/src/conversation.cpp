@@ -3,9 +3,15 @@
 #include <algorithm>
 #include <string>
 
+#include "memory_usage.h"
 #include "prompt.h"
 
 namespace vlm {
+namespace {
+
+constexpr std::int64_t kNoToken = -1;
+
+}  // namespace
 
 Conversation::Conversation(const Request& request, Components& components,
                            const Encoding& logits)
@@ -15,12 +21,21 @@ Conversation::Conversation(const Request& request, Components& components,
       embedding_(*components.token_embedding),
       logits_encoding_(logits),
       sampler_(request.sampling, decoder_.signature().vocab_size,
-               decoder_.signature().logits_type, logits) {}
+               decoder_.signature().logits_type, logits) {
+  if (request.mode == Mode::kLookahead) {
+    const std::uint64_t seed = request.sampling.has_value() ? request.sampling->seed : 0;
+    lookahead_.emplace(request.lookahead, decoder_.decode_ar_len(), seed);
+    decoder_.arrange_decode_rows(lookahead_->rows().offsets(), lookahead_->rows().attends());
+  }
+}
 
 void Conversation::reset() {
   decoder_.reset();
   sampler_.reset();
   pending_.clear();
+  if (lookahead_.has_value()) {
+    lookahead_->reset();
+  }
 }
 
 Status Conversation::run_turn(const TurnRequest& request,
@@ -48,7 +63,7 @@ Status Conversation::run_turn(const TurnRequest& request,
     VLM_RETURN_IF_FAILED(decode_forced(current));
     remember_end(request.teacher_forced_token_ids->back());
   } else {
-    VLM_RETURN_IF_FAILED(decode(current));
+    VLM_RETURN_IF_FAILED(lookahead_.has_value() ? decode_lookahead(current) : decode(current));
     remember_end(turn.generated_token_ids.back());
   }
   turn.timestamps.inference_end_ns = now_ns();
@@ -117,6 +132,9 @@ Status Conversation::prefill(Current& turn) {
   // What a reply ended with is text, even if it has the placeholder's id.
   merge_image_tokens(prompt, request_.image_token_id, image_tokens_, dim,
                      rows.data() + first * dim);
+  if (lookahead_.has_value()) {
+    lookahead_->add_text(ids, request_.image_token_id);
+  }
   const auto logits = decoder_.prefill(rows, turn.report);
   if (!logits.ok()) {
     return logits.failure();
@@ -124,6 +142,9 @@ Status Conversation::prefill(Current& turn) {
   VLM_RETURN_IF_FAILED(take_token(logits.value(), turn));
   interval.end_ns = turn.report.timestamps.tokens_ns.back();
   turn.report.timestamps.prefill = interval;
+  if (rss_after_prefill_bytes_ == 0) {  // once: reading it takes longer than a decode step
+    rss_after_prefill_bytes_ = read_memory_usage().resident_bytes;
+  }
   return {};
 }
 
@@ -173,15 +194,15 @@ std::size_t Conversation::token_limit() const {
   return request_.fixed_tokens.value_or(request_.max_new_tokens);
 }
 
-StopReason Conversation::stop_reason_after(std::int64_t token, const TurnReport& turn) const {
+StopReason Conversation::stop_reason_after(const TurnReport& turn, std::size_t cached) const {
   const bool is_fixed = request_.fixed_tokens.has_value();
-  if (!is_fixed && is_stop_token(token)) {
+  if (!is_fixed && is_stop_token(turn.generated_token_ids.back())) {
     return StopReason::kStopToken;
   }
   if (turn.generated_token_ids.size() >= token_limit()) {
     return is_fixed ? StopReason::kFixedTokens : StopReason::kMaxNewTokens;
   }
-  return decoder_.cache_full() ? StopReason::kContextFull : StopReason::kNone;
+  return cached >= decoder_.capacity() ? StopReason::kContextFull : StopReason::kNone;
 }
 
 // Runs one token and appends what the model says after it.
@@ -195,13 +216,67 @@ Status Conversation::step(std::int64_t token, Current& turn) {
 
 Status Conversation::decode(Current& turn) {
   while (true) {
-    const std::int64_t token = turn.report.generated_token_ids.back();
-    turn.report.stop_reason = stop_reason_after(token, turn.report);
+    turn.report.stop_reason = stop_reason_after(turn.report, decoder_.cached_tokens());
     if (turn.report.stop_reason != StopReason::kNone) {
       return {};
     }
-    VLM_RETURN_IF_FAILED(step(token, turn));
+    VLM_RETURN_IF_FAILED(step(turn.report.generated_token_ids.back(), turn));
   }
+}
+
+Status Conversation::decode_lookahead(Current& turn) {
+  turn.report.lookahead = LookaheadCounts{};
+  lookahead_->add_text({turn.report.generated_token_ids.back()}, kNoToken);
+  while (true) {
+    turn.report.stop_reason = stop_reason_after(turn.report, decoder_.cached_tokens());
+    if (turn.report.stop_reason != StopReason::kNone) {
+      return {};
+    }
+    lookahead_->fill_rows(turn.report.generated_token_ids.back(), embedding_.token_ids());
+    turn.report.lookahead->proposed += lookahead_->proposed_tokens();
+    VLM_RETURN_IF_FAILED(embedding_.embed_tokens());
+    VLM_RETURN_IF_FAILED(decoder_.run_decode(turn.report));
+    ++turn.report.decode_steps;
+    VLM_RETURN_IF_FAILED(verify(turn));
+  }
+}
+
+// Takes the token behind the input, and as long as a candidate foresaw it, the one behind that.
+Status Conversation::verify(Current& turn) {
+  std::vector<std::size_t> kept = {0};  // the input token's row
+  std::vector<std::int64_t> taken;
+  while (true) {
+    VLM_RETURN_IF_FAILED(take_token(decoder_.logits_row(kept.back()), turn));
+    taken.push_back(turn.report.generated_token_ids.back());
+    const std::size_t cached = decoder_.cached_tokens() + kept.size();
+    std::size_t row = 0;
+    if (stop_reason_after(turn.report, cached) != StopReason::kNone ||
+        !lookahead_->find_candidate(taken, row)) {
+      break;
+    }
+    kept.push_back(row);
+  }
+  decoder_.keep(kept);
+  turn.report.lookahead->accepted += kept.size() - 1;
+  VLM_RETURN_IF_FAILED(guess_ahead());
+  lookahead_->add_text(taken, kNoToken);
+  return {};
+}
+
+Status Conversation::guess_ahead() {
+  const DecoderSignature& signature = decoder_.signature();
+  std::vector<std::int64_t> best;
+  for (std::size_t column = 0; column < request_.lookahead.window; ++column) {
+    const std::size_t row = lookahead_->rows().window_row(request_.lookahead.ngram - 2, column);
+    const auto token =
+        argmax(decoder_.logits_row(row), signature.vocab_size, signature.logits_type);
+    if (!token.ok()) {
+      return token.failure();
+    }
+    best.push_back(token.value());
+  }
+  lookahead_->advance_window(best);
+  return {};
 }
 
 Status Conversation::decode_forced(Current& turn) {

@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "decoder.h"
 #include "logits_dump.h"
+#include "lookahead.h"
 #include "outcome.h"
 #include "report.h"
 #include "request.h"
@@ -38,6 +40,8 @@ class Conversation {
   Status run_turn(const TurnRequest& request, const std::vector<std::vector<float>>& pixels,
                   TurnReport& turn, Step& step, LogitsDump* dump);
 
+  std::int64_t rss_after_prefill_bytes() const { return rss_after_prefill_bytes_; }
+
  private:
   // What the turn that runs now reads and writes.
   struct Current {
@@ -50,10 +54,14 @@ class Conversation {
   Status prefill(Current& turn);
   Status decode(Current& turn);
   Status decode_forced(Current& turn);
+  Status decode_lookahead(Current& turn);
+  Status verify(Current& turn);
+  Status guess_ahead();
   Status step(std::int64_t token, Current& turn);
   Status take_token(const std::uint8_t* row, Current& turn);
   Status record(const std::uint8_t* row, Current& turn);
-  StopReason stop_reason_after(std::int64_t token, const TurnReport& turn) const;
+  // `cached`: tokens in the cache, or about to be.
+  StopReason stop_reason_after(const TurnReport& turn, std::size_t cached) const;
   bool is_stop_token(std::int64_t token) const;
   std::size_t token_limit() const;
   Status check_room(std::size_t new_tokens, const TurnRequest& request) const;
@@ -65,9 +73,11 @@ class Conversation {
   TokenEmbedding& embedding_;
   Encoding logits_encoding_;
   Sampler sampler_;
+  std::optional<Lookahead> lookahead_;  // in lookahead mode
   std::vector<std::int64_t> pending_;  // end of the last reply, not in the cache yet
   std::vector<float> image_tokens_;    // (image_tokens, dim)
   std::vector<float> logits_row_;      // (vocab_size), for the dump
+  std::int64_t rss_after_prefill_bytes_ = 0;  // of the first turn
 };
 
 }  // namespace vlm

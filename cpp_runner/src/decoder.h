@@ -35,7 +35,6 @@ class Decoder {
   // reply is never read; with a wide decode graph fewer.
   std::size_t capacity() const;
   std::size_t cached_tokens() const { return cache_->filled(); }
-  bool cache_full() const { return cached_tokens() >= capacity(); }
 
   // Forgets all tokens.
   void reset();
@@ -54,7 +53,12 @@ class Decoder {
   void keep(const std::vector<std::size_t>& rows);
 
   float* decode_rows() { return decode_->hidden_states(); }  // (1, decode_ar_len, dim)
-  DecoderGraph& decode_graph() { return *decode_; }
+
+  // Row 0 must attend to itself alone; see DecoderGraph::arrange_rows().
+  void arrange_decode_rows(const std::vector<std::size_t>& offsets,
+                           const std::vector<bool>& attends) {
+    decode_->arrange_rows(offsets, attends);
+  }
 
   // Scale and zero point of the logits; (1, 0) if they are float32.
   Outcome<Encoding> read_logits_encoding() const;

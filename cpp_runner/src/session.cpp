@@ -180,9 +180,7 @@ Status Session::run_iteration(Conversation& conversation, IterationReport& itera
     TurnReport& turn = iteration.turns.emplace_back();
     VLM_RETURN_IF_FAILED(conversation.run_turn(request_.turns[i], pixels_[i], turn,
                                                report_.step, dump));
-    if (report_.rss_after_prefill_bytes == 0) {
-      report_.rss_after_prefill_bytes = read_memory_usage().resident_bytes;
-    }
+    report_.rss_after_prefill_bytes = conversation.rss_after_prefill_bytes();
   }
   return {};
 }

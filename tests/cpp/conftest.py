@@ -21,7 +21,8 @@ from harness.runtime import Runtime, find_runtime
 from harness.runtime.build import SOURCE_DIR
 from harness.runtime.toolchain import find_toolchain
 
-TOY_SCRIPT = Path(__file__).with_name("toy_vlm.py")
+TOY_DIR = Path(__file__).with_name("toy")
+REPOSITORY_DIR = Path(__file__).parents[2]
 RUN_TIMEOUT_S = 120
 BUILD_TIMEOUT_S = 1200
 _TURN_KEYS = ("prompt_token_ids", "images", "teacher_forced_token_ids")
@@ -61,7 +62,7 @@ class RunnerResult:
 
 @dataclass(frozen=True)
 class Toy:
-    """A folder of `toy_vlm.py` and a way to run requests in it."""
+    """A folder of `tests.cpp.toy` and a way to run requests in it."""
 
     dir: Path
     expected: dict[str, Any]
@@ -73,27 +74,54 @@ class Toy:
         turn = self.turn(case)
         turn |= {key: changes.pop(key) for key in _TURN_KEYS if key in changes}
         request = {
-            "schema_version": 2,
-            "mode": mode,
-            "vision_encoder_pte": str(self.dir / "vision_encoder.pte"),
-            "tok_embedding_pte": str(self.dir / "tok_embedding.pte"),
-            "text_decoder_pte": str(self.dir / "text_decoder.pte"),
+            **self._components(mode),
             "turns": [turn],
-            "image_token_id": self.expected["image_token_id"],
             "stop_token_ids": [],
             "max_new_tokens": 100,
         }
         return copy.deepcopy({**request, **changes})
 
+    def conversation(self, name: str, mode: str, **changes: Any) -> dict[str, Any]:
+        """A good request for one of the conversations, "TURNS-PICTURES"."""
+        turns, next_image = [], 0
+        for ids in self.expected["conversations"][name]["turns"]:
+            placeholders = ids.count(self.expected["image_token_id"])
+            count = placeholders // self.expected["image_tokens"]
+            turns.append({"prompt_token_ids": ids, "images": self._images(next_image, count)})
+            next_image += count
+        request = {
+            **self._components(mode),
+            "turns": turns,
+            "stop_token_ids": [self.expected["stop_token_id"]],
+            "max_new_tokens": self.expected["reply_tokens"],
+        }
+        return copy.deepcopy({**request, **changes})
+
+    def _components(self, mode: str) -> dict[str, Any]:
+        suffix = "_lookahead" if mode == "lookahead" else ""
+        components: dict[str, Any] = {
+            "schema_version": 2,
+            "mode": mode,
+            "vision_encoder_pte": str(self.dir / "vision_encoder.pte"),
+            "tok_embedding_pte": str(self.dir / f"tok_embedding{suffix}.pte"),
+            "text_decoder_pte": str(self.dir / f"text_decoder{suffix}.pte"),
+            "image_token_id": self.expected["image_token_id"],
+        }
+        if mode == "lookahead":
+            names = ("window", "ngram", "gcap")
+            shape = zip(names, self.expected["lookahead"], strict=True)
+            components["lookahead"] = dict(shape)
+        return components
+
+    def _images(self, first: int, count: int) -> list[dict[str, Any]]:
+        paths = [str(self.dir / f"pixels_{first + i}.bin") for i in range(count)]
+        return [{"path": path, "shape": self.expected["image_shape"]} for path in paths]
+
     def turn(self, case: str) -> dict[str, Any]:
         """The turn of a request that asks one of the prompts."""
         prompt = self.expected["cases"][case]
-        paths = [str(self.dir / f"pixels_{index}.bin") for index in range(prompt["n_images"])]
-        shape = self.expected["image_shape"]
-        return {
-            "prompt_token_ids": prompt["ids"],
-            "images": [{"path": path, "shape": shape} for path in paths],
-        }
+        images = self._images(0, prompt["n_images"])
+        return {"prompt_token_ids": prompt["ids"], "images": images}
 
     def answer(self, case: str, mode: str) -> list[int]:
         """What PyTorch answers."""
@@ -138,14 +166,16 @@ def toy_folder() -> Callable[[str], Path]:
     """Exports a variant on first use; later runs find it in the cache."""
 
     def folder_of(variant: str) -> Path:
-        key = hashlib.sha256(TOY_SCRIPT.read_bytes()).hexdigest()[:16]
+        sources = b"".join(path.read_bytes() for path in sorted(TOY_DIR.glob("*.py")))
+        key = hashlib.sha256(sources).hexdigest()[:16]
         folder = SUITE_CACHE_DIR / "toy_vlm" / f"{variant}-{key}"
         with locked(folder.with_suffix(".lock"), f"exporting {folder.name}"):
             if not folder.is_dir():
                 with publish_dir(folder) as temporary:
                     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
                     subprocess.run(
-                        [sys.executable, TOY_SCRIPT, variant, temporary],
+                        [sys.executable, "-m", "tests.cpp.toy", variant, temporary],
+                        cwd=REPOSITORY_DIR,
                         env=environment,
                         check=True,
                     )

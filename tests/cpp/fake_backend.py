@@ -1,6 +1,6 @@
-"""A vision encoder of toy_vlm.py's shapes, lowered whole to the delegate of fake_backend.cpp.
+"""A vision encoder of the toys' shapes, lowered whole to the delegate of fake_backend.cpp.
 
-python fake_backend.py FILE
+python -m tests.cpp.fake_backend FILE
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from executorch.exir import to_edge
 from executorch.exir.backend.backend_api import to_backend
 from executorch.exir.backend.backend_details import BackendDetails, PreprocessResult
 from torch import Tensor, nn
-from toy_vlm import DIM, IMAGE_SIDE, IMAGE_TOKENS
+
+from tests.cpp.toy.spec import DIM, IMAGE_SIDE, IMAGE_TOKENS
 
 
 @final

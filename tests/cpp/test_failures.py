@@ -13,7 +13,7 @@ import pytest
 
 from harness.cache import locked, publish_dir
 from harness.failures import exit_codes, find_signature
-from tests.cpp.conftest import BUILD_TIMEOUT_S, SUITE_CACHE_DIR, RunnerResult, Toy
+from tests.cpp.conftest import BUILD_TIMEOUT_S, REPOSITORY_DIR, SUITE_CACHE_DIR, RunnerResult, Toy
 from tests.failure_logs import LOGS
 
 INTERNAL = 1  # ExecuTorch's Error::Internal, all that the QNN delegate ever returns
@@ -29,8 +29,10 @@ def fake_pte() -> Path:
     with locked(folder.with_suffix(".lock"), "exporting the PTE of the fake delegate"):
         if not folder.is_dir():
             with publish_dir(folder) as temporary:
-                command = [sys.executable, EXPORTER, temporary / "vision_encoder.pte"]
-                subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+                command = [sys.executable, "-m", "tests.cpp.fake_backend"]
+                command += [str(temporary / "vision_encoder.pte")]
+                environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+                subprocess.run(command, cwd=REPOSITORY_DIR, env=environment, check=True)
     return folder / "vision_encoder.pte"
 
 
