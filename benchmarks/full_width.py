@@ -21,7 +21,7 @@ import threading
 import time
 from pathlib import Path
 
-from context import ROOT, context
+from context import context
 
 from harness.bundle import Bundle
 from harness.compile import BundleRequest, Stage, compile_bundle
@@ -113,7 +113,7 @@ def main() -> None:
 
     memory = Memory()
     memory.start()
-    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         os.environ["VLM_HARNESS_CACHE"] = str(Path(folder) / "cache")
         spec = find_spec(SPECS / f"{args.model}_random.yaml")
         request = BundleRequest(spec, find_soc(args.soc), "hybrid", args.target)
