@@ -118,12 +118,12 @@ class Pool:
                 raise self._all_busy(wish)
             time.sleep(POLL_S * random.uniform(0.5, 1.5))
 
-    def note_trouble(self, phone: Phone, error: DeviceError) -> None:
-        """Write down that a run failed for the phone's sake. Only while it is leased."""
+    def note_trouble(self, phone: Phone, error: DeviceError, *, hopeless: bool = False) -> None:
+        """Write down that something failed for the phone's sake. Only while its lock is ours."""
         self._opened.pop(phone, None)
         trouble = Trouble(type(error).__name__, error.problem)
         record = self.ledger.read(phone)
-        hopeless = is_hopeless(error)
+        hopeless = hopeless or is_hopeless(error)
         self.ledger.write(phone, record.after_trouble(trouble, hopeless=hopeless))
 
     def note_run(self, phone: Phone) -> None:
@@ -168,15 +168,19 @@ class Pool:
         """Open, recover where needed, lease and look at the phone, whose lock is ours."""
         try:
             device = self._revive(phone, wish)
+        except DeviceError as err:
+            self._opened.pop(phone, None)
+            self.note_trouble(phone, err, hopeless=True)
+            self._raise_if_only(phone, wish, err)
+            return None
+        try:
             lease = take_lease(device, ttl_s=self.options.lease_s, who=self.options.who)
         except DeviceBusy as err:
             self._pause(phone, min(BUSY_PAUSE_S, max(err.left_s, POLL_S)), err.problem)
             return None
         except DeviceError as err:
-            self._opened.pop(phone, None)
-            self._blame(phone, err)
-            if len([other for other in self.phones if wish.allows(other)]) == 1:
-                raise
+            self.note_trouble(phone, err)
+            self._raise_if_only(phone, wish, err)
             return None
         try:
             fitness = read_fitness(lease.device) if wish.limits.any else None
@@ -191,11 +195,11 @@ class Pool:
             return None
         return lease, LeasedPhone(phone, lease.device, fitness, lease.check)
 
-    def _blame(self, phone: Phone, error: DeviceError) -> None:
-        """Quarantine a phone that could not be brought back."""
-        trouble = Trouble(type(error).__name__, error.problem)
-        record = self.ledger.read(phone)
-        self.ledger.write(phone, record.after_trouble(trouble, hopeless=True))
+    def _raise_if_only(self, phone: Phone, wish: Wish, error: DeviceError) -> None:
+        """The last phone's own error says more than that none is left."""
+        others = [other for other in self.phones if wish.allows(other) and other != phone]
+        if not others and self.ledger.read(phone).quarantine is not None:
+            raise error
 
     def _revive(self, phone: Phone, wish: Wish) -> Device:
         """The phone, brought back first if its last run failed or it does not answer."""

@@ -61,6 +61,11 @@ class Connection:
         if not transport.is_closing():
             transport.abort()
 
+    def mute(self) -> None:
+        """Keep the connection and answer nothing on it any more."""
+        log.info("fault: wedged")
+        self._mute = True
+
     async def send(self, packet: Packet) -> None:
         """Write one packet; nothing once the phone has gone mute."""
         if self._mute:
@@ -127,7 +132,7 @@ class Connection:
         self._count_service()
         if self._mute or self._writer.transport.is_closing():
             return
-        stream = Stream(self, self._next_id, remote_id)
+        stream = Stream(self, self._next_id, remote_id, self._phone.faults.slow_ack)
         service = self._find_service(destination, stream)
         if service is None:
             log.info("refused")
@@ -146,8 +151,7 @@ class Connection:
         phone = self._phone
         phone.progress.services += 1
         if phone.faults.wedge is not None and phone.progress.services > phone.faults.wedge:
-            log.info("fault: wedged")
-            self._mute = True
+            self.mute()
         if phone.faults.offline is not None and phone.progress.services > phone.faults.offline:
             phone.go_offline()
 

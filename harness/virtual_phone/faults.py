@@ -14,15 +14,22 @@ Named in a profile (`faults:`, a list) or on the command line (`--fault NAME[=VA
 | `deny_push` | path prefix | pushes below it fail with "Permission denied" |
 | `heat` | degrees C/s | battery and skin grow hotter from the start on |
 | `work_heat` | {c_per_run: C, cooling_s: S} | each run of the runner warms battery and skin by C; what has been warmed cools by a factor e in S seconds |
-| `kill_command` | command fault | the innermost matching process is killed with -9 (a shell reports 137) |
+| `kill_command` | command fault | the innermost matching process gets `signal` (9: a shell reports 137) |
 | `drop_command` | command fault | cuts the TCP link while a matching command runs |
 | `reboot_command` | command fault | reboots: processes die, the link drops, 1 s later a new boot id |
 | `no_exit_code` | command fault | closes the stream of a matching command without an exit code |
+| `wedge_command` | command fault | answers nothing any more on the link of a matching command |
+| `fail_command` | command fault | a matching command is not run; it fails with `message` on stderr, exit code 1 |
+| `garble_command` | command fault | inverts what a matching command says on stdout |
+| `wedge_after_bytes` | N bytes | takes no file data any more when N bytes have arrived since it started |
+| `slow_ack` | seconds | waits so long before it acknowledges each packet |
+| `clock_jump` | seconds | its clock (not its uptime) is off by so much |
 
 An adb server connects a cut link again by itself, within some seconds; only `offline` lets it
 wait in vain. A "service" is one stream that the host opens: a command, a push, a pull. A command fault is a regular expression searched for in the command line, or
-`{pattern: RE, after_s: 0.5, times: 1}`: seconds after the command's start (default 0) and
-how often it happens (default: each time).
+`{pattern: RE, after_s: 0.5, times: 1, signal: 9, message: ...}`: seconds after the command's start
+(default 0), how often it happens (default: each time), the signal of `kill_command` (9; 19 makes a
+process hang) and the words of `fail_command`.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -44,6 +51,8 @@ class CommandFault:
     pattern: re.Pattern[str]
     after_s: float = 0.0
     times: int | None = None  # None: without limit
+    signal: int = 9
+    message: str = "Permission denied"
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,12 @@ class Faults:
     drop_command: CommandFault | None = None
     reboot_command: CommandFault | None = None
     no_exit_code: CommandFault | None = None
+    wedge_command: CommandFault | None = None
+    fail_command: CommandFault | None = None
+    garble_command: CommandFault | None = None
+    wedge_after_bytes: int | None = None
+    slow_ack: float = 0.0
+    clock_jump: int = 0
 
 
 FAULT_NAMES = tuple(item.name for item in fields(Faults))
@@ -180,6 +195,12 @@ def _parse_rate(value: object) -> float:
     return float(value)
 
 
+def _parse_seconds(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("not a whole number")
+    return value
+
+
 def _parse_flag(value: object) -> bool:
     if value not in (None, True):
         raise TypeError("takes no value")
@@ -194,7 +215,7 @@ def _parse_path(value: object) -> str:
 
 def _parse_command_fault(value: object) -> CommandFault:
     options = value if isinstance(value, Mapping) else {"pattern": value}
-    unknown = set(options) - {"pattern", "after_s", "times"}
+    unknown = set(options) - {"pattern", "after_s", "times", "signal", "message"}
     if unknown:
         raise KeyError(f"unknown key {sorted(map(str, unknown))[0]}")
     if not isinstance(options["pattern"], str):
@@ -207,6 +228,8 @@ def _parse_command_fault(value: object) -> CommandFault:
         re.compile(options["pattern"]),
         float(after_s),
         None if times is None else _parse_count(times),
+        _parse_count(options.get("signal", CommandFault.signal)),
+        str(options.get("message", CommandFault.message)),
     )
 
 
@@ -232,4 +255,10 @@ _PARSERS: dict[object, tuple[Callable[[object], object], str]] = {
     "drop_command": _COMMAND_FAULT,
     "reboot_command": _COMMAND_FAULT,
     "no_exit_code": _COMMAND_FAULT,
+    "wedge_command": _COMMAND_FAULT,
+    "fail_command": _COMMAND_FAULT,
+    "garble_command": _COMMAND_FAULT,
+    "wedge_after_bytes": (_parse_count, "a number of bytes"),
+    "slow_ack": (_parse_rate, "seconds"),
+    "clock_jump": (_parse_seconds, "a whole number of seconds"),
 }

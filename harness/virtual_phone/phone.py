@@ -23,7 +23,13 @@ from harness.virtual_phone.processes import (
     start_piped,
 )
 from harness.virtual_phone.profile import PhoneProfile
-from harness.virtual_phone.system import Vitals, install_identity, install_system, write_vitals
+from harness.virtual_phone.system import (
+    Vitals,
+    install_identity,
+    install_system,
+    install_wrong_clock,
+    write_vitals,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +44,9 @@ class Link(Protocol):
 
     def drop(self) -> None:
         """Cut it at once."""
+
+    def mute(self) -> None:
+        """Keep it, and say nothing on it any more."""
 
 
 class Phone:
@@ -68,6 +77,8 @@ class Phone:
             else disk.used_bytes() + self.faults.disk_full
         )
         install_system(disk.root_dir, disk.shell_root, self._properties)
+        if self.faults.clock_jump:
+            install_wrong_clock(disk.root_dir, self.faults.clock_jump)
         self._boot()
 
     def _boot(self) -> None:

@@ -197,8 +197,8 @@ def kill_processes(mark: str) -> int:
     return len(killed)
 
 
-def kill_innermost(mark: str, pattern: re.Pattern[str]) -> bool:
-    """SIGKILL to those marked processes whose command line matches and no child's does.
+def kill_innermost(mark: str, pattern: re.Pattern[str], number: int = signal.SIGKILL) -> bool:
+    """A signal to those marked processes whose command line matches and no child's does.
 
     The shell around a command has the command in its own line; the fault is meant for the
     command. Returns whether there was any.
@@ -208,7 +208,7 @@ def kill_innermost(mark: str, pattern: re.Pattern[str]) -> bool:
     innermost = matching - {_parent(pid) for pid in matching}
     for pid in innermost:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
     return bool(innermost)
 
 

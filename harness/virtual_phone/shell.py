@@ -64,6 +64,10 @@ class ShellRequest:
 
 async def serve_shell(phone: Phone, link: Link, stream: Stream, request: ShellRequest) -> None:
     """Run one command for as long as its output and its stream last."""
+    failing = phone.progress.use("fail_command", phone.faults.fail_command, request.command)
+    if failing is not None:
+        await _fail(stream, request, failing)
+        return
     async with phone.fresh_vitals(request.command):
         if request.terminal:
             process = phone.start_in_terminal(request.command, request.term)
@@ -77,6 +81,16 @@ async def serve_shell(phone: Phone, link: Link, stream: Stream, request: ShellRe
             process.close()
 
 
+async def _fail(stream: Stream, request: ShellRequest, fault: CommandFault) -> None:
+    """What a command says that may not, or cannot, do what it should."""
+    words = f"sh: {fault.message}\n".encode()
+    if not request.framed:
+        await stream.write(words)
+        return
+    await stream.write(_FRAME.pack(FrameKind.STDERR, len(words)) + words)
+    await stream.write(_FRAME.pack(FrameKind.EXIT, 1) + b"\1")
+
+
 class _Session:
     """One command and the stream it talks over."""
 
@@ -87,6 +101,8 @@ class _Session:
         self._stream = stream
         self._request = request
         self._process = process
+        garble = phone.faults.garble_command
+        self._garbled = phone.progress.use("garble_command", garble, request.command) is not None
 
     async def run(self) -> None:
         """Pass data on in all directions until the command or the stream has ended."""
@@ -146,6 +162,8 @@ class _Session:
             reading.cancel()
 
     async def _say(self, kind: FrameKind, data: bytes) -> None:
+        if self._garbled and kind == FrameKind.STDOUT:
+            data = bytes(byte ^ 0xFF for byte in data)
         if data:
             await self._stream.write(self._frame(kind, data) if self._request.framed else data)
 
@@ -182,10 +200,13 @@ def schedule_faults(phone: Phone, link: Link, command: str) -> None:
     """Let those command faults happen that this command has called for."""
 
     def kill(fault: CommandFault) -> None:
-        kill_innermost(phone.mark, fault.pattern)
+        kill_innermost(phone.mark, fault.pattern, fault.signal)
 
     def drop(_fault: CommandFault) -> None:
         link.drop()
+
+    def wedge(_fault: CommandFault) -> None:
+        link.mute()
 
     def reboot(_fault: CommandFault) -> None:
         phone.run_task(phone.reboot())
@@ -194,6 +215,7 @@ def schedule_faults(phone: Phone, link: Link, command: str) -> None:
         ("kill_command", phone.faults.kill_command, kill),
         ("drop_command", phone.faults.drop_command, drop),
         ("reboot_command", phone.faults.reboot_command, reboot),
+        ("wedge_command", phone.faults.wedge_command, wedge),
     ]
     for name, fault, happen in planned:
         if (due := phone.progress.use(name, fault, command)) is not None:

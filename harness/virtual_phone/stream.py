@@ -31,7 +31,10 @@ class PacketSink(Protocol):
 class Stream:
     """A stream seen by the service that answers it."""
 
-    def __init__(self, sink: PacketSink, local_id: int, remote_id: int) -> None:
+    def __init__(
+        self, sink: PacketSink, local_id: int, remote_id: int, ack_delay_s: float = 0.0
+    ) -> None:
+        self._ack_delay_s = ack_delay_s
         self.local_id = local_id
         self.remote_id = remote_id
         self._closed = asyncio.Event()
@@ -58,6 +61,8 @@ class Stream:
             self._wakeup.clear()
             await self._wakeup.wait()
         chunk = self._incoming.popleft()
+        if self._ack_delay_s:
+            await asyncio.sleep(self._ack_delay_s)
         if not self.closed:
             await self._sink.send(Packet(Command.OKAY, self.local_id, self.remote_id))
         return chunk

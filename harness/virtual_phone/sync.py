@@ -219,6 +219,8 @@ class _SyncSession:
             spoilt = bytearray(piece)
             spoilt[faults.corrupt_push - begin] ^= 0xFF
             piece = memoryview(spoilt)
+        if faults.wedge_after_bytes is not None and begin < faults.wedge_after_bytes <= end:
+            self._link.mute()
         if faults.drop_after_bytes is not None and begin < faults.drop_after_bytes <= end:
             self._link.drop()
             raise ConnectionError("fault: the link drops")

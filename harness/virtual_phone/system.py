@@ -99,6 +99,17 @@ def install_system(root_dir: Path, shell_root: str, properties: Mapping[str, str
     _write(etc_dir / "getprop.txt", "".join(f"[{name}]: [{value}]\n" for name, value in ordered))
 
 
+def install_wrong_clock(root_dir: Path, off_by_s: int) -> None:
+    """Let `date` tell a time that is `off_by_s` seconds later than this computer's."""
+    tool = root_dir / "system/bin/date"
+    now = f'"@$(($(/bin/date +%s) + {off_by_s}))"'
+    tool.write_text(
+        f'#!/bin/sh\ncase "$1" in -d) exec /bin/date "$@" ;; esac\nexec /bin/date -d {now} "$@"\n',
+        encoding="utf-8",
+    )
+    tool.chmod(0o755)
+
+
 def install_identity(root_dir: Path, profile: PhoneProfile, boot_id: str) -> None:
     """Write what the kernel of this phone says of itself and of this boot."""
     soc_dir = root_dir / "sys/devices/soc0"
