@@ -128,7 +128,7 @@ class Connection:
 
     async def _open(self, remote_id: int, payload: bytes) -> None:
         destination = payload.rstrip(b"\0").decode(errors="surrogateescape")
-        log.info("open %s", ascii(destination[:2000]))
+        log.info("open %s", ascii(_shortened(destination)))
         self._count_service()
         if self._mute or self._writer.transport.is_closing():
             return
@@ -175,3 +175,8 @@ class Connection:
             log.exception("a service failed")
         with contextlib.suppress(ConnectionError):
             await stream.close()
+
+
+def _shortened(text: str) -> str:
+    """Beginning and end: a script comes first, what it is to do last."""
+    return text if len(text) <= 2000 else f"{text[:1700]} ... {text[-300:]}"
