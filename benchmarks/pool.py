@@ -25,7 +25,9 @@ from context import context
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-_STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) INFO open .*harness (take|release) ")
+_STAMP = re.compile(
+    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) INFO open .*harness (take|release) "
+)
 
 
 def lease_span_s(logs: list[Path]) -> float:
