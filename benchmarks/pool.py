@@ -37,7 +37,7 @@ def lease_span_s(logs: list[Path]) -> float:
         for line in log.read_text(errors="replace").splitlines():
             found = _STAMP.match(line)
             if found:
-                moment = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007
+                moment = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S")
                 times.append(moment.timestamp() + int(found[2]) / 1000)
     return max(times) - min(times)
 
