@@ -59,7 +59,8 @@ write_holder() {
   echo "$token $boot $((now + ttl)) $ttl $who" >"$1/holder.$token" &&
     mv -f "$1/holder.$token" "$1/holder"
 }
-# What a dead holder left on the phone: processes, run folders, half-pushed files.
+# What a holder left on the phone: processes, run folders, half-pushed files. A link that broke
+# may have kept it from cleaning up itself.
 sweep_after() {
   case $1 in *[!A-Za-z0-9-]*|'') return 0 ;; esac
   for folder in "$root/runs/$1"-*; do
@@ -103,6 +104,7 @@ renew)
 release)
   find_highest; look "$number"
   if [ "$top" != "$number" ] || [ "$h_token" != "$token" ]; then echo lost; exit 0; fi
+  sweep_after "$token"
   : >"$number/free" && rm -f "$number/holder" && echo released ;;
 esac
 """
