@@ -5,6 +5,8 @@
 
 #include <executorch/extension/tensor/tensor_ptr_maker.h>
 
+#include "qnn_delegate.h"
+
 namespace vlm {
 namespace {
 
@@ -78,6 +80,13 @@ Outcome<std::unique_ptr<Graph>> Graph::load(const runtime::Program& program,
   }
   VLM_RETURN_IF_FAILED(graph->read_specs(*meta));
   VLM_RETURN_IF_FAILED(graph->plan_memory(*meta));
+  if (meta->uses_backend(kQnnBackend)) {
+    const std::string problem = load_qnn_delegate();
+    if (!problem.empty()) {
+      return graph->failure(ExitCode::kLoadFailed,
+                            "it is for the HTP, and the QNN delegate cannot be opened: " + problem);
+    }
+  }
   auto loaded = program.load_method(method.c_str(), graph->memory_manager_.get());
   if (!loaded.ok()) {
     return graph->failure(ExitCode::kLoadFailed,

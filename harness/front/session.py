@@ -143,7 +143,8 @@ class Session:
     def runtime(self, subject: Subject) -> Runtime:
         """The Runtime for the subject's device: `--runtime`, cached or built now."""
         with self._giving_up(subject, HarnessError):
-            return self._once(("runtime", subject.place), lambda: self._find_runtime(subject))
+            key = ("runtime", subject.place, self.backend(subject))
+            return self._once(key, lambda: self._find_runtime(subject))
 
     def run(self, subject: Subject, case: Case) -> CaseRun | ForeignCaseRun:
         """One run of one case; further checks of the same case get the same run."""
@@ -274,9 +275,9 @@ class Session:
         return bundle
 
     def _find_runtime(self, subject: Subject) -> Runtime:
-        facts, soc = self.device(subject).facts, self.soc(subject)
+        facts, soc, backend = self.device(subject).facts, self.soc(subject), self.backend(subject)
         runtime = (
-            find_runtime(facts.abi, soc.htp_arch, facts.simulated, self._console.say)
+            find_runtime(facts.abi, soc.htp_arch, facts.simulated, self._console.say, backend)
             if self.options.runtime is None
             else load_runtime(self.options.runtime)
         )

@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +33,14 @@ from harness.runtime.cross import (
     require_phone_tools,
 )
 from harness.runtime.elf import read_elf
-from harness.runtime.folder import Runtime, describe_file, load_runtime, write_runtime
+from harness.runtime.folder import RUNTIME_FILE, Runtime, describe_file, load_runtime, write_runtime
 from harness.runtime.toolchain import DOING, Toolchain, find_packages, find_toolchain
+from harness.vocabulary import Backend
 
 SIMULATOR_ABI = "x86_64"
 ABIS = (SIMULATOR_ABI, BOARD_ABI, PHONE_ABI)
 # Opened by name while a QNN PTE is loaded, so no NEEDED entry names them.
-_QNN_LIBRARIES = ("libQnnHtp.so", "libQnnSystem.so")
+_QNN_LIBRARIES = ("libexecutorch_backend_qnn.so", "libQnnHtp.so", "libQnnSystem.so")
 # Needed by libQnnSystem.so; part of GCC, and not on every machine that has no compiler.
 _GCC_LIBRARIES = ("libatomic.so.1",)
 
@@ -54,7 +56,13 @@ class _Parts:
     qnn_version: str | None
 
 
-def build_runtime(abi: str, out: Path, progress: Progress, htp_arch: int | None = None) -> Runtime:
+def build_runtime(
+    abi: str,
+    out: Path,
+    progress: Progress,
+    htp_arch: int | None = None,
+    backend: Backend = "qnn",
+) -> Runtime:
     """Make a Runtime folder at `out`.
 
     Args:
@@ -63,6 +71,7 @@ def build_runtime(abi: str, out: Path, progress: Progress, htp_arch: int | None 
         out: must not exist yet, or be an empty folder.
         progress: told each stage in a sentence.
         htp_arch: of the phone, for "arm64-v8a".
+        backend: "xnnpack" makes one of "x86_64" that holds no QNN file.
 
     Raises:
         InputError: `out` holds something.
@@ -75,7 +84,7 @@ def build_runtime(abi: str, out: Path, progress: Progress, htp_arch: int | None 
             "it exists and is not an empty folder",
             hint="name a folder that does not exist yet",
         )
-    made = cached_runtime(progress, abi, htp_arch)
+    made = cached_runtime(progress, abi, htp_arch, backend)
     progress(f"copying the Runtime to {out}")
     with publish_dir(out) as temporary:
         for path in sorted(made.dir.iterdir()):
@@ -109,15 +118,18 @@ def runtimes_dir(abi: str = SIMULATOR_ABI) -> Path:
 
 
 def cached_runtime(
-    progress: Progress, abi: str = SIMULATOR_ABI, htp_arch: int | None = None
+    progress: Progress,
+    abi: str = SIMULATOR_ABI,
+    htp_arch: int | None = None,
+    backend: Backend = "qnn",
 ) -> Runtime:
     """The cache's Runtime for the sources and packages of this machine, made if missing.
 
-    Two processes that want it at once make it once.
+    That of "qnn" serves PTEs for the CPU too. Two processes that want it at once make it once.
     """
     sources = source_sha256()
     # Not the compiler: a machine that has none may use what was built before.
-    key = hashlib.sha256(_versions(abi, htp_arch).encode()).hexdigest()
+    key = hashlib.sha256(_versions(abi, htp_arch, backend).encode()).hexdigest()
     folder = runtimes_dir(abi) / f"{sources[:16]}-{key[:16]}"
     if folder.is_dir():
         return load_runtime(folder)
@@ -125,16 +137,17 @@ def cached_runtime(
     with locked(lock, DOING, progress):
         if not folder.is_dir():
             sweep_leftovers(folder.parent)
-            toolchain = find_toolchain()
+            toolchain = find_toolchain(backend)
             parts = _parts(toolchain, abi, htp_arch, progress)
             assemble(folder, abi, parts, toolchain.packages.executorch.version, progress)
     return load_runtime(folder)
 
 
-def _versions(abi: str, htp_arch: int | None) -> str:
+def _versions(abi: str, htp_arch: int | None, backend: Backend) -> str:
     """Everything but the sources that a Runtime of the ABI is made of."""
-    packages = find_packages()
-    versions = f"{packages.executorch.version}\n{packages.qnn.version}"
+    packages = find_packages(backend)
+    qnn = "none" if packages.qnn is None else packages.qnn.version
+    versions = f"{packages.executorch.version}\n{qnn}"
     if abi != PHONE_ABI:
         return versions
     sdk = find_qnn_sdk()
@@ -153,6 +166,8 @@ def _parts(toolchain: Toolchain, abi: str, htp_arch: int | None, progress: Progr
         libraries = tuple(phone_libraries(sdk, htp_arch))
         return _Parts(phone_build(toolchain), (), libraries, (htp_arch,), sdk.version)
     search = (packages.executorch_lib_dir, *packages.qnn_lib_dirs)
+    if packages.qnn is None:
+        return _Parts(host_build(toolchain), search, (), (), None)
     opened = tuple(_require(name, search, packages.qnn.version) for name in _QNN_LIBRARIES)
     extra = (*opened, *_gcc_libraries(toolchain))
     return _Parts(host_build(toolchain), search, extra, None, packages.qnn_version)
@@ -164,7 +179,8 @@ def assemble(
     """Compile the runner and put the Runtime together at `folder`."""
     log = cache_root() / "logs" / f"runner-{folder.name}.log"
     with publish_dir(folder) as temporary:
-        runner = compile_runner(parts.build, temporary, log, progress)
+        runner = _copy_runner(abi, executorch_version, temporary)
+        runner = runner or compile_runner(parts.build, temporary, log, progress)
         progress(f"{DOING}: collecting libraries")
         for library in _libraries_of(runner, parts):
             shutil.copy2(library, temporary / library.name)
@@ -181,6 +197,20 @@ def assemble(
                 executable=EXECUTABLE,
             )
         )
+
+
+def _copy_runner(abi: str, executorch_version: str, out_dir: Path) -> Path | None:
+    """The program of another Runtime of the simulator's ABI and the same sources, if any.
+
+    It opens the QNN delegate when a PTE asks for it, so it is the same with and without QNN.
+    """
+    pattern = f"{source_sha256()[:16]}-*/{RUNTIME_FILE}"
+    for path in sorted(runtimes_dir().glob(pattern)) if abi == SIMULATOR_ABI else ():
+        with suppress(RuntimeFolderError):
+            other = load_runtime(path.parent)
+            if other.executorch_version == executorch_version:
+                return Path(shutil.copy2(other.path_of(EXECUTABLE), out_dir / EXECUTABLE))
+    return None
 
 
 def _libraries_of(runner: Path, parts: _Parts) -> Iterable[Path]:

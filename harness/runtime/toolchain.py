@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import RuntimeFolderError
+from harness.vocabulary import Backend
 
 DOING = "building the runner"
 _PIP_HINT = f"{sys.executable} -m pip install 'vlm-device-harness[runtime]'"
@@ -34,8 +35,8 @@ class Packages:
     """The installed packages a Runtime consists of."""
 
     executorch: Package
-    qnn: Package
-    qnn_version: str  # Qualcomm's, "2.49.40"
+    qnn: Package | None  # None: for the CPU only
+    qnn_version: str | None  # Qualcomm's, "2.49.40"
 
     @property
     def executorch_lib_dir(self) -> Path:
@@ -47,7 +48,9 @@ class Packages:
 
     @property
     def qnn_lib_dirs(self) -> tuple[Path, ...]:
-        """The QNN libraries, and the C++ runtime their wheel brings along."""
+        """The QNN libraries, and the C++ runtime their wheel brings along; () without them."""
+        if self.qnn is None:
+            return ()
         return self.qnn.dir, self.qnn.dir.with_name(f"{self.qnn.dir.name}.libs")
 
 
@@ -62,24 +65,25 @@ class Toolchain:
     json_include_dir: Path
 
 
-def packages_installed() -> bool:
+def packages_installed(backend: Backend = "qnn") -> bool:
     """Whether the packages a Runtime is made of are there, so that one could be made."""
-    return all(
-        importlib.util.find_spec(name) is not None for name in ("executorch", "onnxruntime_qnn")
-    )
+    names = ("executorch", "onnxruntime_qnn") if backend == "qnn" else ("executorch",)
+    return all(importlib.util.find_spec(name) is not None for name in names)
 
 
-def find_packages() -> Packages:
-    """executorch and onnxruntime-qnn, or RuntimeFolderError for the first that is missing."""
+def find_packages(backend: Backend = "qnn") -> Packages:
+    """executorch and, for QNN, onnxruntime-qnn; RuntimeFolderError for the first missing."""
     executorch = _find_package("executorch", "executorch")
+    if backend != "qnn":
+        return Packages(executorch=executorch, qnn=None, qnn_version=None)
     qnn = _find_package("onnxruntime-qnn", "onnxruntime_qnn")
     return Packages(executorch=executorch, qnn=qnn, qnn_version=_read_qnn_version(qnn))
 
 
-def find_toolchain() -> Toolchain:
+def find_toolchain(backend: Backend = "qnn") -> Toolchain:
     """All parts, or RuntimeFolderError for the first that is missing."""
     return Toolchain(
-        packages=find_packages(),
+        packages=find_packages(backend),
         compiler=find_compiler(),
         cmake=_find_program("cmake"),
         ninja=_find_program("ninja"),

@@ -329,7 +329,7 @@ def test_find_runtime_without_packages_takes_the_newest_of_the_cache(
     make_folder: FolderMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VLM_HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(find_module, "packages_installed", lambda: False)
+    monkeypatch.setattr(find_module, "packages_installed", lambda backend: False)
     with pytest.raises(RuntimeFolderError, match="no runner"):
         find_runtime("x86_64", 79, simulated=True)
     for age, name in ((200, "old"), (100, "new")):
