@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=BACKENDS,
         default="qnn",
-        help="xnnpack: one of x86_64 without QNN files",
+        help="xnnpack: without QNN files",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")
 

@@ -68,23 +68,27 @@ def sqnr_of_decoder(
         widths: tokens per call by method.
         boundaries: encodings by method, none for a float boundary.
     """
-    prompt, reply = talk
     program = Runtime.get().load_program(pte)
+    calls = {
+        width: quantized_call(program.load_method(name), boundaries.get(name))
+        for name, width in widths.items()
+    }
+    return sqnr_of_decoder_calls(calls, components, talk)
+
+
+def sqnr_of_decoder_calls(
+    calls: Mapping[int, Callable[..., Any]], components: Components, talk: tuple[Prompt, list[int]]
+) -> float:
+    """As `sqnr_of_decoder`, of float calls of the decoder's graphs by width."""
+    prompt, reply = talk
     exact = replace(
         float_graphs(components),
-        tok_embedding=dict.fromkeys({1, *widths.values()}, components.tok_embedding),
-        text_decoder=dict.fromkeys(widths.values(), components.text_decoder),
+        tok_embedding=dict.fromkeys({1, *calls}, components.tok_embedding),
+        text_decoder=dict.fromkeys(calls, components.text_decoder),
     )
-    simulated = replace(
-        exact,
-        text_decoder={
-            width: quantized_call(program.load_method(name), boundaries.get(name))
-            for name, width in widths.items()
-        },
-    )
-    step = min(widths.values())
+    step = min(calls)
     expected = _teacher_forced(exact, prompt, reply, step)
-    got = _teacher_forced(simulated, prompt, reply, step)
+    got = _teacher_forced(replace(exact, text_decoder=calls), prompt, reply, step)
     both = min(len(expected), len(got))
     return round(sqnr_db(expected[:both], got[:both]), 2)
 

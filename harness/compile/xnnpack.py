@@ -18,8 +18,8 @@ from harness.compile.contract import METHOD_NAMES, method_names, pte_name
 from harness.compile.decoder_metadata import constant_methods
 from harness.compile.job import Job, write_result
 from harness.compile.pte import MethodContents, read_methods
+from harness.compile.simulate import Inputs, sqnr_db, sqnr_of_decoder_calls
 from harness.compile.source import load, prompt_of, prompt_with_reply
-from harness.compile.sqnr import Inputs, sqnr_db, teacher_forced_sqnr_db
 from harness.compile.stage_clock import StageClock
 from harness.compile.xnnpack_lower import check_delegated, lower_to_xnnpack, quantize_weights
 from harness.manifest import Component, MethodFacts
@@ -28,7 +28,7 @@ from models.components import build_components, build_tok_embedding, build_visio
 from models.cpu_cache import QuantizedCache, cache_ranges
 from models.cpu_decoder import CpuTextDecoder
 from models.cpu_embedding import CpuTokenEmbedding
-from models.generate import TEXT_DECODER, TOK_EMBEDDING, VISION_ENCODER, float_graphs
+from models.generate import TEXT_DECODER, TOK_EMBEDDING, VISION_ENCODER
 
 Tell = Callable[[str], None]
 MeasureSqnr = Callable[[Any], float]
@@ -143,9 +143,8 @@ def _text_decoder(job: Job, checkpoint: Checkpoint, tell: Tell) -> Graphs:
         constants |= decoder.quant_attrs()
 
     def measure(program: Any) -> float:
-        graphs = {width: _float_call(program, name, decoder) for name, width in widths.items()}
-        exact = float_graphs(components, max(widths.values()))
-        return teacher_forced_sqnr_db(exact, graphs, talks[0])
+        calls = {width: _float_call(program, name, decoder) for name, width in widths.items()}
+        return sqnr_of_decoder_calls(calls, components, talks[0])
 
     exact = components.text_decoder
     return Graphs(methods, constants, len(exact.layers), _count(exact), measure)
