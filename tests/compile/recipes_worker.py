@@ -1,8 +1,8 @@
-"""Compiles small decoders and towers by recipe and runs them on the simulator.
+"""Compiles small decoders by recipe and runs them on the simulator.
 
-`python recipes_worker.py FOLDER SOC RECIPE...`, each recipe a JSON object of a spec's keys
-with `component` beside them; prints one JSON object a line. One process for all of them:
-importing the compiler takes longer than such a graph.
+`python recipes_worker.py FOLDER SOC RECIPE...`, each recipe a JSON object of a spec's keys;
+prints one JSON object a line. One process for all of them: importing the compiler takes
+longer than such a graph.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from executorch.runtime import Runtime
 from harness.compile import quantize, simulate
 from harness.compile.encodings import read_boundaries
 from harness.compile.hot_spots import spare_waste
-from harness.compile.lower import Graph, HtpOptions, lower
+from harness.compile.lower import HtpOptions, lower
 from harness.compile.pte import check_fully_delegated, read_methods
 from harness.compile.text_decoder import boundary_graph
 from harness.errors import CompileError
@@ -42,23 +42,6 @@ CONFIG = DecoderConfig(
     rope_theta=10_000.0,
 )
 Inputs = tuple[torch.Tensor, ...]
-
-
-class Tower(torch.nn.Module):
-    """A vision encoder's parts: patches, attention of two heads, a gated linear layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patches = torch.nn.Conv2d(3, 64, 8, stride=8)
-        self.qkv = torch.nn.Linear(64, 192)
-        self.out = torch.nn.Linear(64, 64)
-        self.norm = torch.nn.LayerNorm(64)
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:  # (1, 3, 32, 32) -> (1, 16, 64)
-        x = self.patches(pixels).flatten(2).transpose(1, 2)
-        q, k, v = self.qkv(self.norm(x)).view(1, 16, 3, 2, 32).permute(2, 0, 3, 1, 4).unbind(0)
-        weights = torch.softmax(q @ k.transpose(2, 3) * 0.18, dim=-1)
-        return x + self.out((weights @ v).transpose(1, 2).reshape(1, 16, 64))
 
 
 def decoder_inputs(decoder: TextDecoder) -> Iterator[Inputs]:
@@ -114,19 +97,6 @@ def build_decoder(soc: str, recipe: ComponentRecipe) -> dict[str, Any]:
     }
 
 
-def build_tower(soc: str, recipe: ComponentRecipe) -> dict[str, Any]:
-    torch.manual_seed(0)
-    tower = Tower().requires_grad_(False).eval()
-    samples = [(torch.randn(1, 3, 32, 32),) for _ in range(SAMPLES)]
-    prepared = quantize.prepare(tower, samples[0], soc, recipe)
-    quantize.calibrate(prepared, samples)
-    options = HtpOptions(soc, False, half_precision=recipe.quantization == "fp16")
-    pte = lower({"forward": Graph(quantize.convert(prepared), samples[0])}, options)
-    method = methods_of(pte, "forward", 1)
-    pairs = [(tower(*sample), method.execute(list(sample))[0].clone()) for sample in samples[:2]]
-    return {"sqnr_db": sqnr(pairs), "bytes": len(pte)}
-
-
 def methods_of(pte: bytes, name: str, calls: int) -> Any:
     check_fully_delegated("decoder", read_methods(pte), [name], calls=calls)
     path = Path(sys.argv[1]) / f"{len(list(Path(sys.argv[1]).iterdir()))}.pte"
@@ -143,13 +113,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for text in sys.argv[3:]:
-        keys = json.loads(text)
-        component = keys.pop("component")
-        recipe = build_component_recipe(keys, component)
+        recipe = build_component_recipe(json.loads(text), TEXT_DECODER)
         try:
-            build = build_decoder if component == TEXT_DECODER else build_tower
             with spare_waste():
-                found = build(sys.argv[2], recipe)
+                found = build_decoder(sys.argv[2], recipe)
         except CompileError as err:
             found = {"error": str(err)}
         except Exception as err:

@@ -1,7 +1,7 @@
-"""Every recipe compiles and runs: small graphs of one layer's kinds, on the simulator.
+"""Recipes compile and run: small decoders on the simulator.
 
-A pairwise cover of quantisation, cache bits, observer and exceptions. The whole models, in
-every recipe, are the environment `recipes` of tox.ini.
+Two by default, which lie far apart: half precision, and 4-bit blocks with an 8-bit cache, a
+histogram and an exception. The others are in the environment `recipes` of tox.ini.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LAYER_0 = {"layers": r"^layers\.0\.", "quantization": "16a8w"}
 HEAD = {"layers": "^head$", "quantization": "16a8w"}
 
 # Per recipe: its keys, the least SQNR of logits or features in dB, types of mask and cache.
-# The floors are a few dB below what the simulator gave; weights are random, so that every
+# The simulator gave 61.0 dB for fp16 and 30.1 for the blocks. Weights are random, so that every
 # layer adds noise and none corrects it.
 DECODERS: dict[str, tuple[dict[str, Any], float, tuple[str, str]]] = {
     "fp16": ({"quantization": "fp16"}, 45.0, ("FLOAT", "FLOAT")),
@@ -49,21 +49,17 @@ DECODERS: dict[str, tuple[dict[str, Any], float, tuple[str, str]]] = {
     ),
     "16a8w-two-shards": ({"quantization": "16a8w", "num_shards": 2}, 30.0, ("UINT16", "UINT16")),
 }
-TOWERS: dict[str, tuple[dict[str, Any], float]] = {
-    "fp16": ({"quantization": "fp16"}, 45.0),
-    "8a8w": ({"quantization": "8a8w", "observer": "moving_average"}, 20.0),
-    "16a4w_block": ({"quantization": "16a4w_block"}, 15.0),
-}
+DEFAULT = ("fp16", "16a4w_block-exception-kv8")
+if os.environ.get("VLM_RECIPES") != "all":
+    DECODERS = {name: DECODERS[name] for name in DEFAULT}
 BROKEN = {"quantization": "16a8w", "exceptions": [{"layers": "layr", "quantization": "8a8w"}]}
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What the worker says of each recipe, in one process for all."""
-    recipes = {f"decoder-{name}": (keys, "text_decoder") for name, (keys, *_) in DECODERS.items()}
-    recipes |= {f"tower-{name}": (keys, "vision_encoder") for name, (keys, _) in TOWERS.items()}
-    recipes["broken"] = (BROKEN, "text_decoder")
-    asked = [json.dumps({**keys, "component": part}) for keys, part in recipes.values()]
+    recipes = {name: keys for name, (keys, *_) in DECODERS.items()} | {"broken": BROKEN}
+    asked = [json.dumps(keys) for keys in recipes.values()]
     folder = tmp_path_factory.mktemp("recipes")
     done = subprocess.run(
         [sys.executable, str(WORKER), str(folder), "SM8750", *asked],
@@ -82,7 +78,7 @@ def test_decoder_of_a_recipe_runs_close_to_float(
     name: str, compiled: dict[str, dict[str, Any]]
 ) -> None:
     _, least_db, (mask, cache) = DECODERS[name]
-    found = compiled[f"decoder-{name}"]
+    found = compiled[name]
     assert "error" not in found, found
     assert (found["mask"], found["cache"]) == (mask, cache)
     # 16 bits in every quantised recipe: with 8 most replies would be decided by ties.
@@ -90,18 +86,9 @@ def test_decoder_of_a_recipe_runs_close_to_float(
     assert found["logits_sqnr_db"] >= least_db, found
 
 
-@pytest.mark.parametrize("name", TOWERS)
-def test_tower_of_a_recipe_runs_close_to_float(
-    name: str, compiled: dict[str, dict[str, Any]]
-) -> None:
-    found = compiled[f"tower-{name}"]
-    assert "error" not in found, found
-    assert found["sqnr_db"] >= TOWERS[name][1], found
-
-
 def test_fewer_weight_bits_make_a_smaller_file(compiled: dict[str, dict[str, Any]]) -> None:
-    sizes = {name: compiled[f"decoder-{name}"]["bytes"] for name in DECODERS}
-    assert sizes["16a4w-exceptions-kv16"] < sizes["16a8w-moving_average-kv8"] < sizes["fp16"]
+    wide, narrow = (compiled[name]["bytes"] for name in DEFAULT)
+    assert narrow < 0.8 * wide
 
 
 def test_exception_that_finds_no_layer_is_told(compiled: dict[str, dict[str, Any]]) -> None:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from harness.bundle import Bundle
-from harness.cache import file_sha256
 from harness.compile import BundleRequest, compile_bundle
 from harness.device import Device, open_device, start_private_server
 from harness.runtime import Runtime, find_runtime
 from harness.socs import find_soc, specs_dir
-from harness.spec import Case, Expectation, ImageSource, Spec, load_spec
+from harness.spec import Spec, load_spec
 from harness.virtual_phone import start_virtual_phone
-from training.pictures import EVALUATION_SEEDS
-from training.questions import make_example
 
 SOC = "SM8750"
-# 20 by default; the environment `fidelity` of tox.ini asks for 100.
-FRESH_PICTURES = int(os.environ.get("VLM_FRESH_PICTURES", "20"))
 
 
 @pytest.fixture(scope="session")
@@ -59,24 +51,3 @@ def runtime() -> Runtime:
 def request_for(spec: Spec) -> BundleRequest:
     """A hybrid bundle for the simulated SM8750."""
     return BundleRequest(spec, find_soc(SOC), "hybrid", "simulator")
-
-
-def fresh_spec_of(spec: Spec, folder: Path) -> Spec:
-    """The same model asked about pictures that neither training nor calibration saw."""
-    cases = (_fresh_case(spec, folder, index) for index in range(FRESH_PICTURES))
-    return replace(spec, cases={case.name: case for case in cases})
-
-
-def _fresh_case(spec: Spec, folder: Path, index: int) -> Case:
-    # Counted from the end of the range: the specs' own pictures come from its beginning.
-    example = make_example(EVALUATION_SEEDS[-1] - index)
-    path = folder / f"{index}.png"
-    example.image.save(path)
-    template = next(iter(spec.cases.values()))
-    return replace(
-        template,
-        name=f"fresh_{index}",
-        images=(ImageSource(sha256=file_sha256(path), path=path),),
-        prompt=example.question,
-        expect=Expectation(all_of=(example.answer,)),
-    )
