@@ -13,11 +13,13 @@ import pytest
 
 from harness.cache import locked, publish_dir
 from harness.failures import exit_codes, find_signature
-from tests.cpp.conftest import BUILD_TIMEOUT_S, REPOSITORY_DIR, SUITE_CACHE_DIR, RunnerResult, Toy
+from harness.runtime.toolchain import find_toolchain
+from tests.cpp.conftest import REPOSITORY_DIR, SUITE_CACHE_DIR, RunnerResult, Toy
 from tests.failure_logs import LOGS
 
 INTERNAL = 1  # ExecuTorch's Error::Internal, all that the QNN delegate ever returns
 SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTERM")
+_BUNDLED_C10 = "executorch/runtime/core/portable_type/c10"
 EXPORTER = Path(__file__).with_name("fake_backend.py")
 
 
@@ -36,32 +38,48 @@ def fake_pte() -> Path:
     return folder / "vision_encoder.pte"
 
 
+@pytest.fixture(scope="session")
+def fake_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """fake_backend.cpp as a library that registers its delegate when it is loaded."""
+    toolchain = find_toolchain()
+    package = toolchain.packages.executorch.dir
+    library = tmp_path_factory.mktemp("fake") / "libfake_backend.so"
+    includes = (package / "include", package / "include" / _BUNDLED_C10)
+    command = [
+        *(toolchain.compiler, "-std=c++17", "-shared", "-fPIC"),
+        "-DC10_USING_CUSTOM_GENERATED_MACROS",
+        *(f"-I{folder}" for folder in includes),
+        *(Path(__file__).with_name("fake_backend.cpp"), "-o", library),
+        *(f"-L{toolchain.packages.executorch_lib_dir}", "-lexecutorch"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return library
+
+
 @pytest.fixture
 def fail(
-    toy: Toy, fake_pte: Path, sanitized_dir: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, fake_pte: Path, fake_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> FailingRun:
-    # Signals are to be the runner's here, not the sanitizer's.
-    handled = ("segv", "abort", "sigbus", "sigfpe", "sigill")
-    options = ":".join(f"handle_{name}=0" for name in handled)
-    monkeypatch.setenv("ASAN_OPTIONS", f"{options}:detect_leaks=0")
-    return FailingRun(toy, fake_pte, sanitized_dir / "tests" / "vlm_runner_faulty", monkeypatch)
+    monkeypatch.setenv("LD_PRELOAD", str(fake_library))
+    # The preloaded library needs the runner's own libraries, which lie beside the runner.
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(toy.executable.parent))
+    return FailingRun(toy, fake_pte, monkeypatch)
 
 
 class FailingRun:
     """Runs a good request whose vision encoder fails as told."""
 
-    def __init__(self, toy: Toy, pte: Path, executable: Path, patch: pytest.MonkeyPatch) -> None:
-        self._toy, self._pte, self._executable, self._patch = toy, pte, executable, patch
+    def __init__(self, toy: Toy, pte: Path, patch: pytest.MonkeyPatch) -> None:
+        self._toy, self._pte, self._patch = toy, pte, patch
 
     def __call__(self, moment: str, **told: object) -> RunnerResult:
         self._patch.setenv("VLM_FAKE_AT", moment)
         for name, value in told.items():
             self._patch.setenv(f"VLM_FAKE_{name.upper()}", str(value))
-        request = self._toy.request(vision_encoder_pte=str(self._pte))
-        return self._toy.run(request, self._executable)
+        return self._toy.run(self._toy.request(vision_encoder_pte=str(self._pte)))
 
 
-@pytest.mark.timeout(BUILD_TIMEOUT_S)
 @pytest.mark.parametrize("name", LOGS)
 def test_runner_delegate_that_tells_a_known_failure_ends_in_its_code(
     fail: FailingRun, name: str
