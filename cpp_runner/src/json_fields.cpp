@@ -15,7 +15,7 @@ std::string number_text(double number) {
 }  // namespace
 
 Failure bad_request(const std::string& problem) {
-  return {ExitCode::kBadRequest, "request: " + problem};
+  return {ExitCode::kBadRequest, one_line("request: " + problem)};
 }
 
 Status check_fields(const Json& object, const std::string& name,

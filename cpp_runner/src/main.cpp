@@ -88,8 +88,9 @@ int main(int argc, char** argv) {
   Status status = read_and_run_guarded(options.value().request_path, report);
   const vlm::FailureSignature* known = log_tap == nullptr ? nullptr : log_tap->finish();
   if (!status.ok()) {
-    status = explained(status.failure(), known);
-    report.error = status.failure();
+    const Failure failure = explained(status.failure(), known);
+    report.error = Failure{failure.code, vlm::one_line(failure.message)};
+    status = *report.error;
   }
   const Status written =
       vlm::write_report(options.value().report_path, vlm::report_json(report));

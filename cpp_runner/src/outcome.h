@@ -15,6 +15,17 @@ struct Failure {
   std::string message;  // "<what>: <what is wrong>", one line
 };
 
+// A message as one line: what was quoted from a file may hold anything.
+inline std::string one_line(std::string message) {
+  for (char& character : message) {
+    const auto code = static_cast<unsigned char>(character);
+    if (code < 0x20 || code == 0x7f) {
+      character = '?';
+    }
+  }
+  return message;
+}
+
 // Success, or why not.
 class [[nodiscard]] Status {
  public:

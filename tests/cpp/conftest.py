@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boost_headers
 import pytest
 
 from harness.cache import CACHE_VARIABLE, cache_root, locked, publish_dir
 from harness.runtime import Runtime, find_runtime
-from harness.runtime.build import SOURCE_DIR
-from harness.runtime.toolchain import find_toolchain
+from tests.sanitized import build_sanitized
 
 TOY_DIR = Path(__file__).with_name("toy")
 REPOSITORY_DIR = Path(__file__).parents[2]
 RUN_TIMEOUT_S = 120
-BUILD_TIMEOUT_S = 1200
 _TURN_KEYS = ("prompt_token_ids", "images", "teacher_forced_token_ids")
 # Asked while collecting, because session fixtures of other suites point it elsewhere later.
 SUITE_CACHE_DIR = cache_root()
@@ -204,27 +201,5 @@ def toy(open_toy: Callable[[str], Toy]) -> Toy:
 
 @pytest.fixture(scope="session")
 def sanitized_dir() -> Path:
-    """A build folder that stays in the cache, so that only what changed is compiled again."""
-    toolchain = find_toolchain()
-    build_dir = SUITE_CACHE_DIR / "sanitized_runner"
-    configure = [
-        *(toolchain.cmake, "--preset", "asan", "-S", SOURCE_DIR, "-B", build_dir),
-        f"-DCMAKE_MAKE_PROGRAM={toolchain.ninja}",
-        f"-DCMAKE_CXX_COMPILER={toolchain.compiler}",
-        f"-Dexecutorch_DIR={toolchain.packages.executorch_cmake_dir}",
-        f"-DNLOHMANN_JSON_INCLUDE_DIR={toolchain.json_include_dir}",
-        f"-DBOOST_INCLUDE_DIR={boost_headers.get_include()}",
-    ]
-    with locked(build_dir.with_suffix(".lock"), "building the runner with sanitizers"):
-        for argv in (configure, [toolchain.cmake, "--build", build_dir]):
-            done = subprocess.run(
-                argv,
-                cwd=SOURCE_DIR,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=BUILD_TIMEOUT_S,
-                check=False,
-            )
-            assert done.returncode == 0, done.stdout
-    return build_dir
+    """A build folder of the runner and its tests under sanitizers."""
+    return build_sanitized(SUITE_CACHE_DIR)

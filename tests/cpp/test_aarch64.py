@@ -10,7 +10,8 @@ import pytest
 from harness.cache import CACHE_VARIABLE
 from harness.errors import RuntimeFolderError
 from harness.runtime import Runtime, check_runtime, check_runtime_serves, find_runtime
-from tests.cpp.conftest import BUILD_TIMEOUT_S, SUITE_CACHE_DIR, Toy
+from tests.cpp.conftest import SUITE_CACHE_DIR, Toy
+from tests.sanitized import BUILD_TIMEOUT_S
 
 SYSROOT = "/usr/aarch64-linux-gnu"  # of Debian's cross compiler
 

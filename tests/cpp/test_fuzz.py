@@ -11,7 +11,8 @@ import pytest
 
 from harness.cache import locked
 from harness.runtime.toolchain import find_toolchain
-from tests.cpp.conftest import BUILD_TIMEOUT_S, SUITE_CACHE_DIR
+from tests.cpp.conftest import SUITE_CACHE_DIR
+from tests.sanitized import BUILD_TIMEOUT_S
 
 SOURCE_DIR = Path(__file__).with_name("fuzz")
 # Of the time, by how much there is to find.

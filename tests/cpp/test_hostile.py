@@ -151,6 +151,16 @@ HOSTILE: dict[str, tuple[Callable[[Toy], dict[str, Any]], str, str]] = {
         "file_unreadable",
         "'/'",
     ),
+    "newline_in_a_key": (
+        lambda toy: toy.request(**{"max_new_tok\nens": 1}),
+        "bad_request",
+        "unknown key 'max_new_tok?ens'",
+    ),
+    "newline_in_a_path": (
+        lambda toy: toy.request(text_decoder_pte="no\nwhere.pte"),
+        "file_unreadable",
+        "no?where.pte",
+    ),
     "sum_that_is_none": (
         lambda toy: toy.request(files_sha256={"x.pte": "abc"}),
         "bad_request",

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cpp.conftest import BUILD_TIMEOUT_S, Toy
+from tests.cpp.conftest import Toy
+from tests.sanitized import BUILD_TIMEOUT_S, STRICT
 
 
 @pytest.fixture
 def strict_sanitizers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
-    monkeypatch.setenv("ASAN_OPTIONS", "detect_leaks=1")
+    for name, value in STRICT.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.timeout(BUILD_TIMEOUT_S)
