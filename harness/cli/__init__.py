@@ -13,8 +13,10 @@ from harness.cli import (
     doctor,
     explain,
     inspect_command,
+    night_summary,
     runtime_command,
     schema,
+    suggest_thresholds,
     validate,
 )
 from harness.errors import HarnessError
@@ -26,6 +28,8 @@ _COMMANDS = {
     "validate": (validate, "check specs"),
     "explain": (explain, "print every effective value of a spec and where it comes from"),
     "schema": (schema, "print the JSON Schema of specs"),
+    "suggest-thresholds": (suggest_thresholds, "propose floors and ceilings from a journal"),
+    "night-summary": (night_summary, "tell a night in a minute: what failed, since when, where"),
     "devices": (devices, "list the devices an adb server knows"),
     "doctor": (doctor, "say what is missing on this machine, and what fixes it"),
     "runtime": (runtime_command, "make a Runtime folder: the runner and its libraries"),

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from harness.bench.ledger import Ledger, Record
+from harness.cache import cache_root
 from harness.errors import HarnessError, InputError, SpecError
 from harness.front.console import Console
 from harness.front.options import Options, add_options, read_options
 from harness.front.outcomes import annotate, notes_of, tell_outcome
 from harness.front.phones import count_fit_phones
+from harness.front.recording import FACTS, Facts, JournalWriter
 from harness.front.reporting import Reporting
 from harness.front.selection import (
     check_marker_names,
@@ -26,6 +28,7 @@ from harness.front.session import Session
 from harness.front.session_folder import SessionFolder, open_session_folder
 from harness.front.table import Row
 from harness.front.workers import FOLDER_KEY, Workers
+from harness.journal import JOURNAL_NAME
 from harness.socs import find_soc, specs_dir
 from harness.spec import Spec, check_recipe_for_soc, load_specs, override_recipe
 from harness.vocabulary import Mode
@@ -78,6 +81,7 @@ class State:
 
 _STATE = pytest.StashKey[State]()
 _ROW = pytest.StashKey[Row]()
+_FACTS = pytest.StashKey[Facts]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -105,6 +109,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         reporting = Reporting(config, state.console, state.bench_records)
         config.pluginmanager.register(reporting, "harness.front.reporting")
+        journal = state.options.journal or cache_root() / JOURNAL_NAME
+        writer = JournalWriter(journal.absolute(), config.rootpath)
+        config.pluginmanager.register(writer, "harness.front.journal")
         config.pluginmanager.register(Workers(state), "harness.front.workers")
 
 
@@ -147,6 +154,10 @@ def pytest_runtest_makereport(
     if _SESSION_FIXTURE not in getattr(item, "fixturenames", ()):
         return report
     tell_outcome(item, report, call.excinfo.value if call.excinfo is not None else None)
+    annotate(report, of_product=True)
+    facts = item.stash.get(_FACTS, None)
+    if facts is not None and call.when == "call":
+        annotate(report, **{FACTS: facts.as_plain()})
     row = item.stash.get(_ROW, None)
     if row is not None:
         annotate(report, row=asdict(row))
@@ -197,6 +208,20 @@ def _check_socs(state: State, specs: Iterable[Spec]) -> None:
             check_recipe_for_soc(spec, soc, modes, target)
         except SpecError as err:
             raise pytest.UsageError(str(err)) from err
+
+
+@pytest.fixture
+def add_facts(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Callable[[Facts], None]:
+    """Give what the journal and JUnit shall hold of the test."""
+
+    def add(facts: Facts) -> None:
+        request.node.stash[_FACTS] = facts
+        for name, value in facts.properties().items():
+            record_property(name, value)
+
+    return add
 
 
 def _load_specs(options: Options) -> dict[str, Spec]:

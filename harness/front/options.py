@@ -41,6 +41,7 @@ class Options:
     fresh_phone: bool
     phone_profile: Path | None
     bench: BenchOptions
+    journal: Path | None
     cool_down_s: float | None
     perf_budget_s: float | None
     fit_wait_s: float | None
@@ -99,6 +100,12 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def _add_measuring_options(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="JSON-lines file to append a record of each test to (one in the cache)",
+    )
     seconds = {"type": float, "metavar": "S"}
     group.addoption("--cool-down", **seconds, help="pause before each repeat (the spec's: 45)")
     group.addoption(
@@ -167,6 +174,7 @@ def read_options(config: pytest.Config) -> Options:
         fresh_phone=config.getoption("--fresh-phone"),
         phone_profile=config.getoption("--phone-profile"),
         bench=read_bench_options(config),
+        journal=config.getoption("--journal"),
         cool_down_s=config.getoption("--cool-down"),
         perf_budget_s=config.getoption("--perf-budget"),
         fit_wait_s=config.getoption("--fit-wait"),

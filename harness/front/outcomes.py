@@ -108,6 +108,7 @@ def tell_outcome(item: pytest.Item, report: pytest.TestReport, error: BaseExcept
     if isinstance(error, HarnessError | Inconclusive | ModelFailed):
         # The test's own: JUnit takes its properties from the report of the last phase.
         item.user_properties.append((CLASS_PROPERTY, error.kind))
+        annotate(report, failure_class=error.kind)
 
 
 def shorten_repeats(reports: Iterable[pytest.TestReport]) -> None:

@@ -11,6 +11,7 @@ from harness.bundle import Bundle
 from harness.dram_share import impossible_floors
 from harness.foreign_runs import ForeignCaseRun
 from harness.front.checks import require_thresholds, settle, summary_note, summary_word
+from harness.front.recording import Facts, context_of
 from harness.front.session import Session, Subject
 from harness.front.table import Row
 from harness.perf.measure import medians
@@ -59,6 +60,7 @@ def rate_verdicts(
     harness_session: Session,
     subject: Subject,
     add_row: Callable[[Row], None],
+    add_facts: Callable[[Facts], None],
 ) -> list[Verdict]:
     """One per floor. Under `--strict` a floor that does not know this SoC is an error."""
     phone = harness_session.phone(subject)
@@ -73,10 +75,14 @@ def rate_verdicts(
     to_measure = [] if foreign else bounds_to_measure(bounds, phone, conditions)
     others = [bound for bound in bounds if bound not in to_measure]
     verdicts = [] if to_measure and not others else judge_bounds(others, phone, conditions, metrics)
+    serial, samples = phone.serial, ()
     if to_measure:
         measured = harness_session.measure(subject, to_measure)
         verdicts += judge_measurement(to_measure, phone, conditions, measured.measurement)
+        serial, samples = measured.serial, measured.measurement.samples
         metrics = medians(measured.measurement.clean) or metrics
+    context = context_of(harness_session, subject, serial=serial)
+    add_facts(Facts(context, verdicts, metrics, samples))
     add_row(
         Row(
             model=subject.spec.model,
@@ -101,11 +107,19 @@ def size_verdicts(
     harness_session: Session,
     subject: Subject,
     add_row: Callable[[Row], None],
+    add_facts: Callable[[Facts], None],
 ) -> list[Verdict]:
     """One per ceiling. Under `--strict` a spec without any is an error."""
     manifest, sizes = bundle.manifest, bundle.pte_size_bytes()
     conditions = Conditions(manifest.mode, manifest.max_seq_len, manifest.target, manifest.backend)
     verdicts = judge_sizes(subject.spec.size_ceilings, conditions, sizes)
+    add_facts(
+        Facts(
+            context_of(harness_session, subject),
+            verdicts,
+            {f"{name}_pte_size_bytes": size for name, size in sizes.items()},
+        )
+    )
     add_row(
         Row(
             model=subject.spec.model,
@@ -129,6 +143,7 @@ def test_answer(
     subject: Subject,
     case: Case,
     add_row: Callable[[Row], None],
+    add_facts: Callable[[Facts], None],
     record_property: Callable[[str, object], None],
 ) -> None:
     """The reply alone holds the expected words and none of the forbidden ones."""
@@ -147,14 +162,14 @@ def test_answer(
         simulated=facts.simulated,
     )
     add_row(row)
+    serial = harness_session.serial(subject, case)
+    context = context_of(harness_session, subject, case=case.name, serial=serial)
+    add_facts(Facts(context, [verdict], metrics))
     properties = {
-        **{name: getattr(row, name) for name in ("model", "soc", "mode", "case", "verdict")},
+        "case": case.name,
         "reply": case_run.reply,
-        "simulated": facts.simulated,
-        "device.serial": harness_session.serial(subject, case),
         "pushed_bytes": case_run.pushed_bytes,
         "runner_s": round(case_run.runner_s, 3),
-        **metrics,
     }
     for name, value in properties.items():
         record_property(name, value)

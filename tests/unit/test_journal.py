@@ -1,0 +1,181 @@
+"""The journal, what is proposed from it, and what is told of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from harness.cli import main
+from harness.errors import InputError
+from harness.journal import (
+    Context,
+    Record,
+    SampleRecord,
+    VerdictRecord,
+    append_record,
+    blot_out_secrets,
+    journal_schema,
+    read_journal,
+)
+from harness.night import find_change, summarize
+from harness.suggest import suggest, t99
+
+RATE = "decode_tokens_per_s"
+ROOT = Path(__file__).parents[2]
+PHONE = Context(
+    model="toy", mode="kv", soc="SM8750", serial="X1", max_seq_len=128, target="silicon",
+    backend="qnn", simulated=False,
+)  # fmt: skip
+SPEC = """\
+# a comment that stays
+schema: 1
+model: toy
+floors:
+  - {metric: decode_tokens_per_s, mode: kv, max_seq_len: 128, sm8650_token_rate: 40}  # SM8650 first
+  - metric: decode_tokens_per_s
+    mode: hybrid   # another mode
+    max_seq_len: 128
+    sm8750_token_rate: 44
+"""
+
+
+def make_record(night: int, rate: float = 50.0, outcome: str = "pass", **changes: object) -> Record:
+    """One night's check of a rate."""
+    judged = "fail" if outcome == "fail" else "pass"
+    sentence = f"decode {rate:.1f} tok/s against the floor"
+    record = Record(
+        schema_version=1,
+        run_id=f"run{night}",
+        at=f"2026-11-{night:02d}T01:00:00+00:00",
+        git_commit=f"c{night}",
+        harness_version="0.1.0",
+        test="tests/device/test_models.py::test_rate[toy-kv]",
+        outcome=outcome,  # type: ignore[arg-type]
+        failure_class="perf" if outcome == "fail" else None,
+        message="",
+        duration_s=1.0,
+        context=PHONE,
+        metrics={RATE: rate},
+        samples=[SampleRecord({RATE: rate}), SampleRecord({RATE: 1.0}, throttled=True)],
+        verdicts=[VerdictRecord(judged, "perf", sentence)],
+    )
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+def write(path: Path, records: Sequence[Record]) -> Path:
+    for record in records:
+        append_record(path, record)
+    return path
+
+
+def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
+    path = write(tmp_path / "new" / "journal.jsonl", [make_record(1), make_record(2)])
+    read = list(read_journal(path))
+    assert [json.dumps(asdict(record)) for record in read] == [
+        json.dumps(asdict(make_record(night))) for night in (1, 2)
+    ]
+
+
+def test_lines_keep_the_published_schema(tmp_path: Path) -> None:
+    assert (ROOT / "specs/journal.schema.json").read_text() == journal_schema()
+    line = write(tmp_path / "j", [make_record(1)]).read_text()
+    schema = json.loads(journal_schema())
+    jsonschema.validate(json.loads(line), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**json.loads(line), "outcome": "green"}, schema)
+
+
+def test_line_cut_off_at_the_end_is_passed_over_and_another_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "j", [make_record(1)])
+    whole = path.read_text()
+    path.write_text(whole + whole[:50])
+    assert len(list(read_journal(path))) == 1
+    path.write_text("{}\n" + whole)
+    with pytest.raises(InputError, match="line 1 is no record"):
+        list(read_journal(path))
+
+
+def test_secrets_of_the_environment_never_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", 'hf_very"secret')
+    leaky = replace(make_record(1), message='403 for hf_very"secret')
+    text = write(tmp_path / "j", [leaky]).read_text()
+    assert "secret" not in text
+    assert json.loads(text)["message"] == "403 for ***"
+    assert blot_out_secrets("a path", {"PATH": "a path", "MY_SECRET": "a"}) == "a path"
+
+
+def test_suggested_floor_lies_below_every_night_and_shows_the_noise() -> None:
+    (suggestion,) = suggest(make_record(n, rate) for n, rate in enumerate((50, 51, 49, 50.5), 1))
+    assert 44 < suggestion.bound < 49
+    assert suggestion.median == 50.25
+    assert "spread between nights 1.7 %" in str(suggestion)
+
+
+def test_two_nights_and_simulated_ones_suggest_nothing() -> None:
+    assert suggest([make_record(1), make_record(2)]) == []
+    simulated = replace(PHONE, simulated=True)
+    assert suggest(make_record(night, context=simulated) for night in range(1, 9)) == []
+
+
+def test_quantiles_between_two_rows_are_those_of_the_fewer_degrees() -> None:
+    assert t99(11) == t99(10)
+    assert t99(500) == t99(60)
+    assert t99(2) > t99(3)
+
+
+def test_patch_changes_one_value_and_keeps_comments_and_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs/toy.yaml").write_text(SPEC)
+    path = write(tmp_path / "j", [make_record(n, 50 + n / 10) for n in range(1, 6)])
+    assert main(["suggest-thresholds", str(path), "--specs", str(tmp_path / "specs")]) == 0
+    told = capsys.readouterr().out
+    assert "# toy-kv on SM8750: floor 4" in told
+    changed = [line for line in told.splitlines() if line[:1] in "+-" and line[:3] not in "+++---"]
+    assert len(changed) == 2
+    assert changed[1].startswith(changed[0].replace("-", "+", 1).partition("}")[0])
+    assert "sm8750_token_rate: 4" in changed[1]
+    assert changed[1].endswith("# SM8650 first")
+
+
+def test_journal_without_nights_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "j", [make_record(1)])
+    assert main(["suggest-thresholds", str(path)]) == 1
+    assert "no phone has repeats from 3 nights" in capsys.readouterr().err
+
+
+def test_summary_tells_what_failed_since_when_by_how_much_and_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights = [make_record(night, 50 + night % 3 / 10) for night in range(1, 6)]
+    nights += [make_record(night, 44 + night % 3 / 10, "fail") for night in range(6, 9)]
+    path = write(tmp_path / "j", nights)
+    assert main(["night-summary", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "run run8" in told
+    assert "1 fail" in told
+    assert "FAIL test_rate[toy-kv] on SM8750, X1" in told
+    assert "decode 44.2 tok/s against the floor" in told
+    assert "since 2026-11-06T01:00:00+00:00, 3 runs; well before, at 2026-11-05" in told
+    assert "changed by -12.0 % at 2026-11-06T01:00:00+00:00 (commit c6)" in told
+    assert len(told.splitlines()) < 10
+
+
+def test_summary_of_a_good_night_is_two_lines() -> None:
+    assert summarize([make_record(1, 50.0, "fail"), make_record(2)])[1:] == ["nothing failed"]
+
+
+def test_steady_and_noisy_series_have_no_change() -> None:
+    assert find_change([50.0] * 10) is None
+    assert find_change([50, 55, 48, 53, 47, 52, 56, 49, 51, 50]) is None
+    assert find_change([50, 50.1, 49.9, 50, 45, 45.1, 44.9, 45]) == 4
