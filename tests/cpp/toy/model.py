@@ -96,17 +96,17 @@ class DecoderGraph(nn.Module):
             value_encoding = self.values[layer] if spec.quantised else None
             key = self.decoder.k[layer](x).reshape(1, width, KV_HEADS, HEAD_DIM).permute(0, 2, 3, 1)
             value = self.decoder.v[layer](x).reshape(1, width, KV_HEADS, HEAD_DIM).transpose(1, 2)
-            cached_key = self.incoming(caches[layer], key_encoding)
-            cached_value = self.incoming(caches[LAYERS + layer], value_encoding)
-            x = x + self.decoder.attend(
-                layer,
-                x,
-                mask,
-                torch.cat([cached_key, key], dim=-1),
-                torch.cat([cached_value, value], dim=2),
-            )
             new_keys.append(self.outgoing(key.contiguous(), key_encoding))
             new_values.append(self.outgoing(value.contiguous(), value_encoding))
+            # As in a quantised graph, the current tokens are seen as the cache will give them:
+            # otherwise it would matter how many tokens share a call.
+            keys = [self.incoming(k, key_encoding) for k in (caches[layer], new_keys[-1])]
+            values = [
+                self.incoming(v, value_encoding) for v in (caches[LAYERS + layer], new_values[-1])
+            ]
+            x = x + self.decoder.attend(
+                layer, x, mask, torch.cat(keys, dim=-1), torch.cat(values, dim=2)
+            )
         logits = self.decoder.head(torch.tanh(x))
         if spec.quantised:
             logits = quantise(logits, spec.logits, torch.uint16)
