@@ -3,6 +3,8 @@
 Nothing half-made is ever seen there: a folder is filled under a temporary name beside its
 final one and renamed when it is complete. A killed process leaves the temporary folder,
 which `sweep_leftovers` removes.
+
+Specs import this module, so what only writers need is imported where it is used.
 """
 
 from __future__ import annotations
@@ -10,10 +12,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
-import shutil
-import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +76,8 @@ def publish_dir(final: Path) -> Iterator[Path]:
             if err.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
     finally:
+        import shutil
+
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -90,6 +90,8 @@ def sweep_leftovers(folder: Path) -> tuple[Path, ...]:
     for path in sorted(folder.glob(f".*{_TEMPORARY_MARK}*")):
         host, pid = _owner_of(path.name)
         if host == _host() and pid is not None and not _is_alive(pid):
+            import shutil
+
             shutil.rmtree(path, ignore_errors=True)
             removed.append(path)
     return tuple(removed)
@@ -148,6 +150,8 @@ def file_sha256(path: Path) -> str:
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old bytes or the new ones, never a part."""
     make_cache_dir(path.parent)
+    import tempfile
+
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
@@ -162,6 +166,8 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _temporary_name(name: str) -> str:
+    import secrets
+
     return f".{name}{_TEMPORARY_MARK}{_host()}.{os.getpid()}.{secrets.token_hex(4)}"
 
 
@@ -174,6 +180,8 @@ def _owner_of(temporary_name: str) -> tuple[str, int | None]:
 
 
 def _host() -> str:
+    import socket
+
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -65,6 +64,8 @@ def find_soc(name: str) -> Soc:
     for soc in socs.values():
         if wanted == soc.id or wanted in soc.soc_models:
             return soc
+    import difflib
+
     near = difflib.get_close_matches(wanted, list(socs), n=1)
     raise InputError(
         "choosing the SoC",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def image_file(spec_path: Path, image: dict[str, Any]) -> Path | None:
         return None
     if isinstance(package, str):
         return package_file(package, path)
-    return (spec_path.parent / path).resolve() if package is None else None
+    return _beside(spec_path, path) if package is None else None
 
 
 def image_sha256(spec_path: Path, image: dict[str, Any]) -> str | None:
@@ -91,3 +92,9 @@ def image_sha256(spec_path: Path, image: dict[str, Any]) -> str | None:
         return declared
     file = image_file(spec_path, image)
     return picture_sha256(file) if file is not None and file.is_file() else None
+
+
+@lru_cache(maxsize=4096)
+def _beside(spec_path: Path, path: str) -> Path:
+    """Remembered, because to resolve a path asks about every folder on the way."""
+    return (spec_path.parent / path).resolve()

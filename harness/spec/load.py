@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from harness.errors import InputError, SpecError, SpecProblem
@@ -75,6 +74,8 @@ def find_spec(name_or_path: str | Path) -> Spec:
     specs = load_specs()
     if name in specs:
         return specs[name]
+    import difflib
+
     near = difflib.get_close_matches(name, list(specs), n=1)
     raise InputError(
         "choosing the spec",

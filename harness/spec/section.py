@@ -24,7 +24,10 @@ Filled = Annotated[tuple[_T, ...], Field(min_length=1)]
 class Section(BaseModel):
     """A mapping of the spec: strict types, no unknown keys."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    # Validators are built when a spec is read, not when the module is imported.
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class ImageSection(Section):

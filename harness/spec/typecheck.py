@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -61,6 +60,8 @@ def known_names(names: Sequence[str], wrong: object) -> str:
 
 def nearest(names: Sequence[str], wrong: object) -> str | None:
     """The name that `wrong` may be a typo of."""
+    import difflib
+
     matches = difflib.get_close_matches(str(wrong), names, n=1)
     return matches[0] if matches else None
 
