@@ -27,6 +27,7 @@ from harness.manifest import (
     parse_manifest,
     write_manifest,
 )
+from harness.references import reference_logits_name
 from harness.socs import Soc
 from harness.spec.model import Spec
 from harness.vocabulary import COMPONENTS, Backend, Mode, Target
@@ -195,12 +196,19 @@ def _differences(manifest: Manifest, spec: Spec) -> Iterator[str]:
             found, wanted = made.get(key), recipe.get(key)
             if found != wanted:
                 yield f"{component}'s {key} is {found!r} in it and {wanted!r} in the spec"
-    for name, case in spec.cases.items():
+    yield from _case_differences(manifest, spec)
+
+
+def _case_differences(manifest: Manifest, spec: Spec) -> Iterator[str]:
+    for name, sha256 in spec.inputs_sha256.items():
         prepared = manifest.cases.get(name)
         if prepared is None:
             yield f"it holds no inputs for case {name!r}"
-        elif prepared.inputs_sha256 != case.inputs_sha256:
+        elif prepared.inputs_sha256 != sha256:
             yield f"the prompts or pictures of case {name!r} is another one than in the spec"
+    for name in spec.cases if spec.accuracy.logits is not None else ():
+        if reference_logits_name(name) not in manifest.files:
+            yield f"it holds no float logits of case {name!r}"
 
 
 def _missing(root: Path, looked_for: Iterable[Path]) -> BundleMissing:

@@ -1,6 +1,7 @@
 """The float model's greedy replies with what it nearly said: what accuracy is measured against.
 
-A bundle holds one JSON file per case, made when the case was prepared.
+A bundle holds one JSON file per case, made when the case was prepared. Where the spec bounds
+the distance of logits it holds them all, and where it bounds perplexity the float model's.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BundleCorrupt
+from harness.spec.model import PERPLEXITY_CASE
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 REFERENCE_NAME = "reference.json"
+_LOGITS_NAME = "reference_logits.bin"
+_PERPLEXITY_NAME = "perplexity.json"
 _STRICT = {"strict": True, "extra": "forbid"}
 
 
@@ -52,6 +56,47 @@ class Reference:
     __pydantic_config__ = _STRICT
 
     turns: tuple[TurnReference, ...]
+
+
+@dataclass(frozen=True)
+class FloatPerplexity:
+    """How the float model takes the text of the perplexity demand, over `tokens` tokens."""
+
+    __pydantic_config__ = _STRICT
+
+    perplexity: float
+    tokens: int
+
+
+def reference_logits_name(case: str) -> str:
+    """Where a bundle keeps all float logits of a case's last reply, a row per token."""
+    return f"cases/{case}/{_LOGITS_NAME}"
+
+
+def perplexity_name() -> str:
+    """Where a bundle keeps a `FloatPerplexity`."""
+    return f"cases/{PERPLEXITY_CASE}/{_PERPLEXITY_NAME}"
+
+
+def read_float_perplexity(path: Path) -> FloatPerplexity:
+    """Read what `write_float_perplexity` wrote.
+
+    Raises:
+        BundleCorrupt: it is missing or garbled.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(FloatPerplexity).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as err:
+        raise BundleCorrupt(
+            f"reading {path}", f"{err}".splitlines()[0], hint="compile the bundle anew"
+        ) from err
+
+
+def write_float_perplexity(path: Path, content: FloatPerplexity) -> None:
+    """Write what `read_float_perplexity` reads."""
+    path.write_text(json.dumps(asdict(content)) + "\n", encoding="utf-8")
 
 
 def read_reference(path: Path) -> Reference:

@@ -167,7 +167,7 @@ def _manifest(
         image_token_id=prepared.image_token_id,
         stop_token_ids=prepared.stop_token_ids,
         cases={
-            name: replace(inputs, inputs_sha256=spec.cases[name].inputs_sha256)
+            name: replace(inputs, inputs_sha256=spec.inputs_sha256[name])
             for name, inputs in prepared.cases.items()
         },
     )

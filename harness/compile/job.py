@@ -40,12 +40,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Conversation:
-    """One turn or more; `name` is the case's, or empty. `max_new_tokens` is per turn."""
+    """One turn or more; `name` is the case's, or empty. `max_new_tokens` is per turn.
+
+    With `keep_logits` all the float logits of the last reply are kept, not the best two only.
+    """
 
     name: str
     turns: tuple[Question, ...]
     max_new_tokens: int
     image_splitting: bool = False
+    keep_logits: bool = False
 
     @property
     def without_paths(self) -> Conversation:
@@ -78,6 +82,7 @@ class Job:
     simulator: bool = False
     random_seed: int | None = None
     backend: Backend = "qnn"
+    perplexity_text: str = ""
 
     @property
     def made_by(self) -> ComponentRecipe:

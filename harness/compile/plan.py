@@ -73,9 +73,11 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
             tuple(_question(turn.images, turn.prompt) for turn in case.turns),
             case.max_new_tokens,
             case.splitting,
+            keep_logits=name in spec.cases and spec.accuracy.logits is not None,
         )
-        for case in spec.cases.values()
+        for name, case in spec.asked_cases.items()
     )
+    perplexity = spec.accuracy.perplexity
 
     def job(part: str) -> Job:
         component = part != PREPARE
@@ -96,6 +98,7 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
             simulator=component and on_htp and request.target == "simulator",
             random_seed=spec.checkpoint.seed,
             backend=request.backend if component else "qnn",
+            perplexity_text="" if component or perplexity is None else perplexity.text,
         )
 
     return {part: job(part) for part in (*COMPONENTS, PREPARE)}

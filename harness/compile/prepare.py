@@ -7,11 +7,13 @@ from pathlib import Path
 
 import torch
 
+from harness.compile.float_measures import prepare_perplexity, write_reference_logits
 from harness.compile.job import Job, write_result
 from harness.compile.prepared import PreparedCases
 from harness.compile.source import load, prompts_of
 from harness.manifest import TOKENIZER_NAME, CaseInputs, ImageInput, TurnInputs
 from harness.references import REFERENCE_NAME, Choice, Reference, TurnReference, write_reference
+from harness.spec.model import PERPLEXITY_CASE
 from models.checkpoint import Checkpoint
 from models.components import build_components
 from models.generate import Reply, float_graphs, greedy_replies
@@ -31,6 +33,10 @@ def prepare_cases(job: Job, folder: Path, tell: Callable[[str], None]) -> None:
         prompts = prompts_of(checkpoint, talk, image_tokens)
         replies = greedy_replies(graphs, prompts, talk.max_new_tokens, checkpoint.stop_token_ids)
         cases[talk.name] = _write_case(folder, talk.name, checkpoint, prompts, replies)
+        if talk.keep_logits:
+            write_reference_logits(folder, talk.name, replies[-1])
+    if job.perplexity_text:
+        cases[PERPLEXITY_CASE] = prepare_perplexity(folder, job.perplexity_text, checkpoint, graphs)
     checkpoint.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_NAME))
     write_result(
         folder,

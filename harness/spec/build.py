@@ -179,7 +179,7 @@ def _build_questions(source: YamlSource, section: QuestionsSection, splitting: b
         raise AssertionError(f"{path}: mistakes in questions")
     cases, answers = {}, {}
     for index, question in enumerate(document.questions):
-        name = f"question_{index}"
+        name = f"question-{index}"  # no case of the spec can be called so
         cases[name] = Case(
             name=name,
             images=_build_images(asked, question.image),

@@ -15,6 +15,8 @@ from harness.spec.recipe import Recipe
 from harness.vocabulary import Backend, Lookahead, Mode, Target
 
 DEFAULT_BACKEND: Backend = "qnn"
+PERPLEXITY_CASE = "perplexity-text"
+"""The text of the perplexity demand among a bundle's cases; no case of a spec can be called so."""
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,21 @@ class Spec:
     def recipe_for(self, backend: Backend) -> Recipe:
         """How the components are made for a backend."""
         return self.recipe if backend == "qnn" else self.recipe_xnnpack
+
+    @property
+    def asked_cases(self) -> Mapping[str, Case]:
+        """The cases and the questions of the accuracy demands, by name."""
+        questions = self.accuracy.questions
+        return {**self.cases, **({} if questions is None else questions.cases)}
+
+    @property
+    def inputs_sha256(self) -> Mapping[str, str]:
+        """Hash of the inputs of everything that a bundle must be prepared for, by name."""
+        hashes = {name: case.inputs_sha256 for name, case in self.asked_cases.items()}
+        perplexity = self.accuracy.perplexity
+        if perplexity is not None:
+            hashes[PERPLEXITY_CASE] = hashlib.sha256(perplexity.text.encode()).hexdigest()
+        return hashes
 
 
 def _short(path: Path) -> str:
