@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from harness.answers import Reply
 from harness.bundle import Bundle
-from harness.device import Device, LocalFile, RunOutcome, RunPlan, run_on_device
+from harness.device import LOGITS_NAME, Device, LocalFile, RunOutcome, RunPlan, run_on_device
 from harness.errors import RunnerError
 from harness.failures import explain_exit, hint_for, signal_name
 from harness.manifest import TOKENIZER_NAME
@@ -20,7 +20,7 @@ from harness.tokens import detokenize
 from harness.vocabulary import Mode
 
 REQUEST_SCHEMA_VERSION = 2
-LOGITS_NAME = "logits.bin"
+_BYTES_AS_BASE64 = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}
 _LAST_LINES = 8
 _SIGNALLED = 128  # exit codes above it: killed by a signal
 
@@ -30,13 +30,18 @@ class CaseRun:
     """What a run gave: the runner's report and the replies' texts, special tokens left out.
 
     `replies` are those of the first measured iteration, one per turn. `runner_s` is the time
-    of the runner's process as this computer saw it.
+    of the runner's process as this computer saw it. `logits` are those that were recorded in
+    full, of all turns: rows of float32.
     """
+
+    # Logits are no text, and finished runs are kept as JSON.
+    __pydantic_config__ = _BYTES_AS_BASE64
 
     report: Report
     replies: tuple[str, ...]
     runner_s: float
     pushed_bytes: int
+    logits: bytes | None = None
 
     @property
     def turn(self) -> Turn:
@@ -111,6 +116,7 @@ def run_case(
         ),
         runner_s=outcome.runner_s,
         pushed_bytes=outcome.pushed_bytes,
+        logits=outcome.logits,
     )
 
 

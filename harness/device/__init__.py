@@ -11,13 +11,14 @@ from harness.device.fitness import Fitness, read_fitness
 from harness.device.lease import LEASE_S, Lease, take_lease
 from harness.device.private_server import PrivateServer, start_private_server
 from harness.device.push import PushStats, deploy
-from harness.device.run import RunOutcome, RunPlan, run_on_device
+from harness.device.run import LOGITS_NAME, RunOutcome, RunPlan, run_on_device
 from harness.device.server import AdbServer, DeviceEntry, connect_server
 from harness.device.shell import CommandResult
 from harness.device.store import LocalFile
 
 __all__ = [
     "LEASE_S",
+    "LOGITS_NAME",
     "AdbServer",
     "CommandResult",
     "Deadline",

@@ -22,6 +22,7 @@ from harness.front.selection import (
     check_marker_names,
     leave_out_other_models,
     parameter_sets,
+    specs_that_demand,
     subject_of,
 )
 from harness.front.session import Session
@@ -37,6 +38,7 @@ _KINDS = {
     "accuracy": "the reply to a case holds what it should",
     "perf": "rates against the floors of the SoC",
     "size": "PTE sizes against their ceilings",
+    "demand(name)": "made for the specs whose accuracy section has that demand",
 }
 _SESSION_FIXTURE = "harness_session"
 
@@ -121,7 +123,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     state = metafunc.config.stash[_STATE]
     per_case = "case" in metafunc.fixturenames
-    params = parameter_sets(state.options, state.specs.values(), per_case=per_case)
+    marker = metafunc.definition.get_closest_marker("demand")
+    specs = specs_that_demand(state.specs.values(), marker.args[0] if marker else None)
+    params = parameter_sets(state.options, specs, per_case=per_case)
     metafunc.parametrize(["subject", "case"] if per_case else ["subject"], params)
 
 
@@ -132,6 +136,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     What the SoC of `--soc` cannot run is told here, once, and not by each test.
     """
     state = config.stash[_STATE]
+    # pytest keeps a place for a test without any parameter; nobody demanded it.
+    items[:] = [i for i in items if not i.get_closest_marker("demand") or subject_of(i)]
     if state.options.pre_gen_pte is not None:
         sentence, other = leave_out_other_models(state.options.pre_gen_pte, items)
         if other:

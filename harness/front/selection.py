@@ -33,6 +33,11 @@ def subjects_of_specs(options: Options, specs: Iterable[Spec]) -> Iterator[tuple
                 yield f"{spec.model}-{mode}{where}", Subject(spec, mode, place)
 
 
+def specs_that_demand(specs: Iterable[Spec], demand: str | None) -> list[Spec]:
+    """The specs whose accuracy section has this demand; all of them for None."""
+    return [spec for spec in specs if demand is None or getattr(spec.accuracy, demand) is not None]
+
+
 def parameter_sets(options: Options, specs: Iterable[Spec], *, per_case: bool) -> list[Any]:
     """pytest's parameters for (subject, case), or for subject alone."""
     params = []

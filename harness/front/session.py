@@ -154,6 +154,24 @@ class Session:
         """The serial of the phone that the run of a case was made on."""
         return self._recorded(subject, case).serial
 
+    def follow(self, subject: Subject, case_name: str, token_ids: tuple[int, ...]) -> CaseRun:
+        """A run in which the model is fed these tokens as its last reply; its logits come back."""
+        key = ("followed", subject.spec.model, subject.mode, subject.place, case_name)
+        with self._giving_up(subject, DeviceError):
+            return self._once(key, lambda: self._follow(subject, case_name, token_ids)).run
+
+    def _follow(self, subject: Subject, case_name: str, token_ids: tuple[int, ...]) -> RecordedRun:
+        request = RunRequest(
+            self.bundle(subject),
+            case_name,
+            subject.mode,
+            max_new_tokens=len(token_ids),
+            timeout_s=self.options.run_timeout_s,
+            teacher_forced=token_ids,
+            record_logits="full",
+        )
+        return self._run_once(subject, request)
+
     def _recorded(self, subject: Subject, case: Case) -> RecordedRun:
         key = ("run", subject.spec.model, subject.mode, subject.place, case.name)
         with self._giving_up(subject, DeviceError):
@@ -201,11 +219,15 @@ class Session:
         if self.options.pre_gen_pte is None:
             self.runtime(subject)  # before a compile that may take long
         bundle = self.bundle(subject)
-        runtime = self.runtime(subject)
         request = RunRequest(
             bundle, case.name, subject.mode, case.max_new_tokens, self.options.run_timeout_s
         )
-        foreign = self._foreign_runner(case)
+        return self._run_once(subject, request, self._foreign_runner(case))
+
+    def _run_once(
+        self, subject: Subject, request: RunRequest, foreign: ForeignRunner | None = None
+    ) -> RecordedRun:
+        runtime = self.runtime(subject)
         where = repr(subject.place) if foreign is None else f"{subject.place!r} {foreign!r}"
         key = run_key(where, runtime, request)
         make = partial(self._run_on_some_phone, subject, runtime, request, foreign)

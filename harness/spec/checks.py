@@ -24,7 +24,7 @@ from harness.spec.yaml_source import YamlSource
 
 # Model and family become pytest markers beside these.
 RESERVED_MARKERS = frozenset(
-    {"accuracy", "perf", "size", "device", "compile", "timeout", "parametrize", "skip"}
+    {"accuracy", "perf", "size", "device", "compile", "demand", "timeout", "parametrize", "skip"}
     | {"skipif", "xfail", "usefixtures", "filterwarnings"}
 )
 
