@@ -23,8 +23,11 @@ from harness.runs import CaseRun
 from harness.spec.model import PERPLEXITY_CASE
 from harness.verdict import Verdict
 
-_NO_LOGITS = Verdict(
-    "skip", "accuracy", "ExecuTorch's own runner records no logits (--runner)", "other_conditions"
+_NOT_RECORDED = Verdict(
+    "skip",
+    "accuracy",
+    "ExecuTorch's own runner records neither tokens nor logits",
+    "other_conditions",
 )
 
 
@@ -37,6 +40,8 @@ def agreement_verdicts(session: Session, subject: Subject) -> list[Verdict]:
         return verdicts
     for case in subject.spec.cases.values():
         run = session.run(subject, case)
+        if not isinstance(run, CaseRun):
+            return [_NOT_RECORDED]
         inputs = bundle.manifest.cases[case.name]
         reference = read_reference(bundle.path_of(str(inputs.reference_path))).turns[-1]
         best = [[Candidate(c.token_id, c.logit) for c in choices] for choices in reference.best]
@@ -54,7 +59,7 @@ def logits_verdicts(session: Session, subject: Subject) -> list[Verdict]:
     if demand is None:
         return verdicts
     if session.options.runner is not None:
-        return [_NO_LOGITS]
+        return [_NOT_RECORDED]
     for name in subject.spec.cases:
         token_ids = bundle.manifest.cases[name].reference_token_ids or ()
         run = session.follow(subject, name, token_ids)
@@ -71,7 +76,7 @@ def perplexity_verdicts(session: Session, subject: Subject) -> list[Verdict]:
     if demand is None:
         return []
     if session.options.runner is not None:
-        return [_NO_LOGITS]
+        return [_NOT_RECORDED]
     bundle = session.bundle(subject)
     token_ids = bundle.manifest.cases[PERPLEXITY_CASE].reference_token_ids or ()
     run = session.follow(subject, PERPLEXITY_CASE, token_ids)

@@ -158,7 +158,9 @@ class Session:
         """A run in which the model is fed these tokens as its last reply; its logits come back."""
         key = ("followed", subject.spec.model, subject.mode, subject.place, case_name)
         with self._giving_up(subject, DeviceError):
-            return self._once(key, lambda: self._follow(subject, case_name, token_ids)).run
+            run = self._once(key, lambda: self._follow(subject, case_name, token_ids)).run
+        assert isinstance(run, CaseRun), "no foreign runner was asked for"
+        return run
 
     def _follow(self, subject: Subject, case_name: str, token_ids: tuple[int, ...]) -> RecordedRun:
         request = RunRequest(
