@@ -152,6 +152,11 @@ def write_tokenizer(path: Path) -> None:
     tokenizer.save(str(path))
 
 
+def _component(spec: Spec, name: str, file: str) -> Component:
+    recipe, methods = spec.recipe.of(name).as_dict(), {"forward": MethodFacts(None, 1, 10, None)}
+    return Component(file, "qnn", recipe, methods, sqnr_db=44.0, compile_s=1.5)
+
+
 def _manifest(
     spec: Spec, folder: Path, ptes: Mapping[str, str], made_for: tuple[str, str, str]
 ) -> Manifest:
@@ -172,17 +177,7 @@ def _manifest(
         prefill_ar_len=spec.prefill_ar_len,
         lookahead=None,
         versions={"executorch": "1.5.1", "qnn": None},
-        components={
-            name: Component(
-                file,
-                "qnn",
-                spec.recipe.of(name).as_dict(),
-                {"forward": MethodFacts(None, 1, 10, None)},
-                44.0,
-                1.5,
-            )
-            for name, file in ptes.items()
-        },
+        components={name: _component(spec, name, file) for name, file in ptes.items()},
         files=describe_files(folder),
         image_token_id=IMAGE_ID,
         stop_token_ids=(STOP_ID,),
