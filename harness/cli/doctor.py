@@ -49,7 +49,7 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
     yield Finding("python", platform.python_version())
     yield _glibc()
     yield _cache()
-    yield _attempt("adb", lambda: str(adb_program()), "any device", "pip install adbutils")
+    yield _adb()
     yield from _devices(args)
     yield _attempt("compiler stack", _stack, "compiling models", INSTALL_HINT)
     compiler = shutil.which("c++") or shutil.which("g++")
@@ -59,6 +59,21 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
         None if compiler else "apt-get install g++",
         "building the runner",
     )
+
+
+def _adb() -> Finding:
+    try:
+        program = adb_program()
+    except HarnessError as err:
+        return Finding("adb", err.problem, err.hint or "pip install adbutils", "any device")
+    if "snap" in program.resolve().parts or "snap" in program.parts:
+        return Finding(
+            "adb",
+            f"{program} is confined by snap: its server may see neither USB nor your key",
+            "use adb of another source: export ADBUTILS_ADB_PATH=/usr/bin/adb",
+            "devices on USB",
+        )
+    return Finding("adb", str(program))
 
 
 def _glibc() -> Finding:
