@@ -119,7 +119,9 @@ def take_when_free(device: Device) -> Lease:
 
 def test_soak_leaves_nothing_on_the_phones(bench: Bench, lab: Lab, resumed: SessionOutcome) -> None:
     for name, phone in zip(lab.names, lab.phones, strict=True):
-        take_when_free(open_device(lab.servers[0].server, phone.serial)).release()
+        server = lab.servers[0].server
+        server.connect_tcp(phone.serial)  # the killed session may have been reconnecting it
+        take_when_free(open_device(server, phone.serial)).release()
         disk = bench.disk(name)
         assert not disk.run_folders(), name
         assert not disk.runners(), name
