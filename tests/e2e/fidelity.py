@@ -26,8 +26,7 @@ SOC = "SM8750"
 FULL = os.environ.get("VLM_FIDELITY") == "full"
 TINY = tuple(sorted(path.stem for path in specs_dir().glob("*_tiny.yaml")))
 MODELS = TINY if FULL else ("smolvlm_tiny",)
-# Those the C++ runner decodes in.
-MODES: tuple[Mode, ...] = ("kv", "hybrid")
+MODES: tuple[Mode, ...] = ("kv", "hybrid", "lookahead") if FULL else ("kv", "hybrid")
 ENCODINGS = ("shared", "separate") if FULL else ("shared",)
 LOOKAHEAD = Lookahead(window=4, ngram=3, gcap=4)
 TIMEOUT_S = 300.0
