@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from harness.errors import InputError
 
 # The value of --bench that means every device of the adb server.
 ADB = "adb"
-LABGRID = "labgrid:"
-_PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*")
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,6 @@ class BenchOptions:
     wait_s: float
     lease_s: int
     resume: bool
-    labgrid_place: str | None
 
     @property
     def is_pool(self) -> bool:
@@ -78,9 +74,6 @@ def add_bench_options(parser: pytest.Parser) -> None:
         help=f"after this a dead session's phone is free again ({LEASE_S})",
     )
     group.addoption(
-        "--lease", metavar="labgrid:PLACE", help="let labgrid's coordinator hand out the phone"
-    )
-    group.addoption(
         "--resume", action="store_true", help="go on with the last session; repeat no finished run"
     )
 
@@ -113,7 +106,6 @@ def read_bench_options(config: pytest.Config) -> BenchOptions:
         wait_s=config.getoption("--lease-timeout"),
         lease_s=config.getoption("--lease-seconds"),
         resume=config.getoption("--resume"),
-        labgrid_place=_labgrid_place(config.getoption("--lease")),
     )
 
 
@@ -121,12 +113,3 @@ def _load(path: Path) -> tuple[Phone, ...]:
     from harness.bench.bench_file import load_bench
 
     return load_bench(path)
-
-
-def _labgrid_place(value: str | None) -> str | None:
-    if value is None:
-        return None
-    place = value.removeprefix(LABGRID)
-    if not value.startswith(LABGRID) or not _PLACE.fullmatch(place):
-        raise InputError("reading the command line", f"--lease {value!r}", expected="labgrid:PLACE")
-    return place

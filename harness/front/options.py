@@ -194,7 +194,7 @@ def wanted_places(options: Options) -> tuple[Place, ...]:
     if options.bench.phones is not None:
         socs = {phone.soc for phone in options.bench.phones if _is_wanted(phone, options)}
         return tuple(Place(None, soc) for soc in sorted(filter(None, socs)))
-    if options.bench.everything or options.bench.labgrid_place is not None:
+    if options.bench.everything:
         return (Place(None, options.soc),)
     named = dict.fromkeys(options.serials) or ([os.environ.get("ANDROID_SERIAL") or None])
     return tuple(Place(serial) for serial in named)
@@ -244,8 +244,6 @@ def _check_pool(options: Options) -> None:
         raise InputError(doing, "--bench adb needs --soc", hint="--soc SM8750")
     if VIRTUAL in options.serials:
         raise InputError(doing, f"--bench and --serial {VIRTUAL} contradict each other")
-    if options.bench.labgrid_place is not None:
-        raise InputError(doing, "--bench and --lease contradict each other")
     if options.bench.phones is not None and not wanted_places(options):
         raise InputError(
             doing,

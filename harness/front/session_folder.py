@@ -117,7 +117,6 @@ def _what_was_asked(options: Options, root_dir: Path) -> str:
         [(str(phone), phone.soc) for phone in bench.phones or ()],
         sorted(bench.labels),
         bench.everything,
-        bench.labgrid_place,
     )
     words = repr(asked)
     return hashlib.sha256(words.encode()).hexdigest()[:12]
