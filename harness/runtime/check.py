@@ -61,8 +61,8 @@ def check_runtime_serves(
     if runtime.htp_archs == ():
         raise RuntimeFolderError(
             doing,
-            f"it has no QNN delegate, which executorch's package for {runtime.abi} does not "
-            "bring: it runs CPU bundles only",
+            f"it has no QNN delegate (one made for the CPU, or for a board, whose {runtime.abi} "
+            "package of executorch brings none): it runs CPU bundles only",
             hint="--runtime DIR with a Runtime that has one, or a bundle of backend xnnpack",
         )
     if runtime.qnn_version is None or qnn_version is None:

@@ -7,7 +7,7 @@ import pytest
 from harness.bundle import Bundle
 from harness.compile import BundleRequest, compile_bundle
 from harness.device import Device
-from harness.errors import RunnerError
+from harness.errors import RuntimeFolderError
 from harness.runs import RunRequest, run_case
 from harness.runtime import Runtime, find_runtime
 from harness.spec import Spec
@@ -39,7 +39,7 @@ def test_the_same_cases_pass_on_the_cpu(
     for name, case in tiny_spec.cases.items():
         request = RunRequest(cpu_bundle, name, mode, case.max_new_tokens, 120.0)
         run = run_case(phone, cpu_runtime, request)
-        verdict = judge_answer(case, run.reply, run.turn.stop_reason)
+        verdict = judge_answer(case, run.judged)
         assert verdict.outcome == "pass", verdict.sentence
         assert run.turn.requantized_entries == 0
 
@@ -72,9 +72,9 @@ def test_runtime_for_the_cpu_holds_nothing_of_qnn(cpu_runtime: Runtime, runtime:
     assert cpu_runtime.files["vlm_runner"] == runtime.files["vlm_runner"]
 
 
-def test_pte_for_the_htp_on_a_runtime_for_the_cpu_says_what_is_missing(
+def test_pte_for_the_htp_on_a_runtime_for_the_cpu_is_refused_before_any_push(
     phone: Device, cpu_runtime: Runtime, tiny_bundle: Bundle, tiny_spec: Spec
 ) -> None:
     name = next(iter(tiny_spec.cases))
-    with pytest.raises(RunnerError, match="the QNN delegate cannot be opened"):
+    with pytest.raises(RuntimeFolderError, match="it has no QNN delegate"):
         run_case(phone, cpu_runtime, RunRequest(tiny_bundle, name, "kv", 8, 120.0))
