@@ -42,7 +42,7 @@ def test_runner_of_executorch_gives_reply_and_metrics_from_its_log(
     assert found["reply"] == "the shape is red"
     assert float(found["decode_tokens_per_s"]) == pytest.approx(60 / 1.1)
     assert float(found["ttft_ms"]) == 500
-    assert found["encoder_ms"] == "None"
+    assert "encoder_ms" not in found  # its log does not tell
 
 
 @pytest.mark.parametrize(
