@@ -26,7 +26,8 @@ def disk(tmp_path: Path) -> PhoneDisk:
         ("cat </proc/uptime>/sdcard/x", "cat <@/proc/uptime>@/sdcard/x"),
         ("/system/bin/sh -c true", "@/system/bin/sh -c true"),
         ("ls /database /mnt/data ./data data/x", "ls /database /mnt/data ./data data/x"),
-        ("cat /proc/meminfo", "cat /proc/meminfo"),
+        ("cat /proc/meminfo", "cat @/proc/meminfo"),
+        ("cat /proc/version", "cat /proc/version"),
     ],
 )
 def test_map_command_rewrites_phone_paths_only(disk: PhoneDisk, command: str, mapped: str) -> None:
