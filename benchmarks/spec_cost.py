@@ -42,7 +42,7 @@ def validation_cpu_s() -> float:
     """CPU seconds for `SPECS` files, copies of smolvlm_tiny's, each read for the first time."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shutil.copytree(ROOT / "specs" / "pictures", folder / "specs" / "pictures")
+        shutil.copytree(ROOT / "specs", folder / "specs")
         (folder / "models").symlink_to(ROOT / "models")
         paths = [folder / "specs" / f"spec_{number}.yaml" for number in range(SPECS)]
         for path in paths:
