@@ -101,7 +101,8 @@ def _repetition(reply: Reply, expect: Expectation) -> Iterator[Finding]:
         return
     loop = find_loop(reply.token_ids)
     if loop is not None:
-        yield Finding("repetition", f"it repeats {loop.period} tokens {loop.times} times in a row")
+        what = "one token" if loop.period == 1 else f"{loop.period} tokens"
+        yield Finding("repetition", f"it repeats {what} {loop.times} times in a row")
 
 
 def _listing(texts: list[str] | tuple[str, ...]) -> str:

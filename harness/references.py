@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.accuracy.agreement import Candidate
 from harness.errors import BundleCorrupt
 from harness.spec.model import PERPLEXITY_CASE
 
@@ -25,16 +26,6 @@ _STRICT = {"strict": True, "extra": "forbid"}
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A token and its float logit."""
-
-    __pydantic_config__ = _STRICT
-
-    token_id: int
-    logit: float
-
-
-@dataclass(frozen=True)
 class TurnReference:
     """The float model's reply to one turn, the stop token included.
 
@@ -45,7 +36,7 @@ class TurnReference:
     __pydantic_config__ = _STRICT
 
     token_ids: tuple[int, ...]
-    best: tuple[tuple[Choice, Choice], ...]
+    best: tuple[tuple[Candidate, Candidate], ...]
     stop_reason: str
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Candidate:
-    """A token and its logit at some position."""
+    """A token and its logit at some position. Kept in files: unknown keys are refused."""
+
+    __pydantic_config__ = {"strict": True, "extra": "forbid"}  # noqa: RUF012
 
     token_id: int
     logit: float

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
+from harness.accuracy.agreement import Candidate
 from harness.compile.float_measures import prepare_perplexity, write_reference_logits
 from harness.compile.job import Job, write_result
 from harness.compile.prepared import PreparedCases
 from harness.compile.source import load, prompts_of
 from harness.manifest import TOKENIZER_NAME, CaseInputs, ImageInput, TurnInputs
-from harness.references import REFERENCE_NAME, Choice, Reference, TurnReference, write_reference
+from harness.references import REFERENCE_NAME, Reference, TurnReference, write_reference
 from harness.spec.model import PERPLEXITY_CASE
 from models.checkpoint import Checkpoint
 from models.components import build_components
@@ -81,7 +82,7 @@ def _turn_reference(reply: Reply) -> TurnReference:
     best = []
     for logits in reply.logits:  # each (vocab,)
         values, ids = logits.topk(2)
-        first, second = map(Choice, ids.tolist(), values.tolist())
+        first, second = map(Candidate, ids.tolist(), values.tolist())
         best.append((first, second))
     return TurnReference(tuple(reply.token_ids), tuple(best), reply.stop_reason)
 

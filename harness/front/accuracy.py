@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.accuracy.agreement import Candidate, compare_replies
+from harness.accuracy.agreement import compare_replies
 from harness.accuracy.logits import compare_rows, perplexity, read_rows
 from harness.accuracy_verdicts import (
     ReplyPair,
@@ -44,8 +44,8 @@ def agreement_verdicts(session: Session, subject: Subject) -> list[Verdict]:
             return [_NOT_RECORDED]
         inputs = bundle.manifest.cases[case.name]
         reference = read_reference(bundle.path_of(str(inputs.reference_path))).turns[-1]
-        best = [[Candidate(c.token_id, c.logit) for c in choices] for choices in reference.best]
-        agreement = compare_replies(run.turn.generated_token_ids, reference.token_ids, best)
+        replied = run.turn.generated_token_ids
+        agreement = compare_replies(replied, reference.token_ids, reference.best)
         pair = ReplyPair(case.name, run.reply, str(inputs.reference_text), agreement)
         verdicts.append(judge_agreement(demand, pair))
     return verdicts

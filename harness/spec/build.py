@@ -15,6 +15,7 @@ from harness.spec.demands import (
     ConditionsSection,
     FloorSection,
     MeasurementSection,
+    QuestionsDocument,
     QuestionsSection,
 )
 from harness.spec.document import (
@@ -44,7 +45,6 @@ from harness.spec.model import (
     SpecPlace,
     Turn,
 )
-from harness.spec.questions import read_questions
 from harness.spec.recipe import Recipe, build_component_recipe, merge_values
 from harness.spec.section import ImageSection
 from harness.spec.yaml_source import YamlPath, YamlSource
@@ -173,10 +173,10 @@ def _build_accuracy(source: YamlSource, document: Document) -> Accuracy:
 
 
 def _build_questions(source: YamlSource, section: QuestionsSection, splitting: bool) -> QuestionSet:
-    path = (source.file.parent / section.path).resolve()
-    asked, document = read_questions(path, {})
-    if document is None:  # the checks let no such file pass
-        raise AssertionError(f"{path}: mistakes in questions")
+    asked = source.asked
+    if asked is None:  # the checks read it
+        raise AssertionError(f"{source.file}: questions that nobody read")
+    document = QuestionsDocument.model_validate(asked.data)
     cases, answers = {}, {}
     for index, question in enumerate(document.questions):
         name = f"question-{index}"  # no case of the spec can be called so

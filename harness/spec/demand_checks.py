@@ -103,10 +103,11 @@ def check_accuracy(source: YamlSource) -> None:
     if not isinstance(name, str) or not name:
         return
     file = (source.file.parent / name).resolve()
-    if file.is_file():
-        source.problems += read_questions(file, calibrated_pictures(source))[0].problems
-    else:
+    if not file.is_file():
         source.report(("accuracy", "questions", "path"), f"there is no file {file}")
+        return
+    source.asked = read_questions(file, calibrated_pictures(source))
+    source.problems += source.asked.problems
 
 
 def check_floors(source: YamlSource) -> None:

@@ -12,26 +12,30 @@ from harness.spec.yaml_source import Place, YamlSource, parse_yaml
 from harness.words import words_of
 
 
-def read_questions(
-    path: Path, calibrated: dict[str, Place]
-) -> tuple[YamlSource, QuestionsDocument | None]:
+def read_questions(path: Path, calibrated: dict[str, Place]) -> YamlSource:
     """Parse and check a file of questions.
 
     Args:
         path: an existing file.
         calibrated: pictures to calibrate with, which no question may show.
 
-    Returns: the source with every mistake in its `problems`, and the document if it has none.
+    Returns: the source with every mistake in its `problems`.
     """
-    source = parse_yaml(path, path.read_bytes())
+    try:
+        source = parse_yaml(path, path.read_bytes())
+    except OSError as err:
+        source = YamlSource(path)
+        source.report((), f"it cannot be read: {err.strerror}")
+        return source
     if isinstance(source.data, dict):
         for at, question in sections_of(source, "questions"):
             _check_answer(source, (*at, "answer"), question.get("answer"))
             for image_path, image in pictures_in(at, question):
                 check_image(source, image_path, image)
                 check_unseen(source, image_path, image, calibrated)
-    document = None if source.data is None else check_types(source, QuestionsDocument)
-    return source, None if source.problems else document
+    if source.data is not None:
+        check_types(source, QuestionsDocument)
+    return source
 
 
 def _check_answer(source: YamlSource, path: tuple[str | int, ...], answer: object) -> None:

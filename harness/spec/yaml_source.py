@@ -40,7 +40,8 @@ class Place:
 class YamlSource:
     """A parsed file: `data`, the places of its values and keys, and what is wrong with it.
 
-    Where the file extends another one, places tell which of them a value stands in.
+    Where the file extends another one, places tell which of them a value stands in. `asked`
+    is the file of questions that it names, if it names one.
     """
 
     file: Path
@@ -48,6 +49,7 @@ class YamlSource:
     values: dict[YamlPath, Place] = field(default_factory=dict)
     keys: dict[YamlPath, Place] = field(default_factory=dict)
     problems: list[SpecProblem] = field(default_factory=list)
+    asked: YamlSource | None = None
 
     def place_of(self, path: YamlPath, *, key: bool = False) -> Place:
         """Where the value (or its key) stands; of a path that is not there, its parent."""

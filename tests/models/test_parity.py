@@ -139,11 +139,13 @@ def test_vision_encoder_picture_equals_transformers(
 def test_vision_positions_at_25_patches_per_side_are_not_in_order(
     checkpoint: Checkpoint, components: Components
 ) -> None:
-    if checkpoint.family.name != "smolvlm":
-        pytest.skip("positions of this family are stored in order")
-    table = checkpoint.model.model.vision_model.embeddings.position_embedding.weight
-    in_order = torch.equal(components.vision_encoder.positions[0], table)
-    assert in_order == (components.vision_encoder.config.patches_per_side != 25)
+    if checkpoint.family.name == "smolvlm":
+        table = checkpoint.model.model.vision_model.embeddings.position_embedding.weight
+        in_order = components.vision_encoder.config.patches_per_side != 25
+    else:  # never by buckets; the first row is the class token's
+        table = checkpoint.model.model.vision_tower.embeddings.position_embeddings[0, 1:]
+        in_order = True
+    assert torch.equal(components.vision_encoder.positions[0], table) == in_order
 
 
 def test_tok_embedding_equals_table(checkpoint: Checkpoint, components: Components) -> None:

@@ -124,7 +124,7 @@ def test_judge_reply_right_word_in_a_loop_is_wrong() -> None:
 
 
 def test_judge_reply_loop_without_blanks_is_seen_in_the_tokens() -> None:
-    assert _findings(Reply("\u732b" * 8, (7,) * 8)) == ["it repeats 1 tokens 8 times in a row"]
+    assert _findings(Reply("\u732b" * 8, (7,) * 8)) == ["it repeats one token 8 times in a row"]
 
 
 @pytest.mark.parametrize(

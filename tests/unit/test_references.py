@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.accuracy.agreement import Candidate
 from harness.errors import BundleCorrupt
-from harness.references import Choice, Reference, TurnReference, read_reference, write_reference
+from harness.references import Reference, TurnReference, read_reference, write_reference
 
 REFERENCE = Reference(
     (
-        TurnReference((5, 2), ((Choice(5, 7.5), Choice(9, -1.25)),) * 2, "stop_token"),
+        TurnReference((5, 2), ((Candidate(5, 7.5), Candidate(9, -1.25)),) * 2, "stop_token"),
         TurnReference((), (), "max_new_tokens"),
     )
 )
