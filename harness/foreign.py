@@ -136,6 +136,8 @@ def _shape_problems(
         wanted = (TensorFacts((1, ar_len), "INT"),)
         if embedding.inputs != wanted:
             yield f"{embedding.name}: takes {_shown(embedding.inputs)}, not {_shown(wanted)}"
+        if embedded.dtype != "FLOAT" or embedded.shape[:2] != (1, ar_len):
+            yield f"{embedding.name}: gives {embedded}, not float [1, {ar_len}, channels]"
         yield from _decoder_problems(decoder, ar_len, spec.max_context_len, embedded)
     picture = contents[VISION].methods[0]
     shape = picture.inputs[0].shape

@@ -167,3 +167,13 @@ def test_check_foreign_encoder_of_another_model_is_told(
     other = {**files, VISION: Contents((picture,), {}, QNN)}
     with pytest.raises(BundleMismatch, match="token embeddings have 64 channels"):
         check_foreign(folder, other, spec, find_soc("SM8750"))
+
+
+def test_check_foreign_token_embedding_of_integers_is_told(
+    folder: ForeignFolder, files: Files, spec: Spec
+) -> None:
+    kv, prefill = files[EMBEDDING].methods
+    integers = replace(prefill, outputs=(tensor("UINT16", 1, AR, DIM),))
+    other = {**files, EMBEDDING: Contents((kv, integers), {}, QNN)}
+    with pytest.raises(BundleMismatch, match=f"gives uint16 .* not float .1, {AR}, channels"):
+        check_foreign(folder, other, spec, find_soc("SM8750"))
