@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.accuracy.agreement import Agreement
-from harness.accuracy.logits import LogitsDistance
-from harness.accuracy.rates import wilson_interval
 from harness.answers import is_exactly
-from harness.spec.model import (
-    AgreementDemand,
-    LogitsDemand,
-    PerplexityDemand,
-    QuestionSet,
-)
 from harness.verdict import Verdict
+
+if TYPE_CHECKING:
+    from harness.accuracy.agreement import Agreement
+    from harness.accuracy.logits import LogitsDistance
+    from harness.spec.model import AgreementDemand, LogitsDemand, PerplexityDemand, QuestionSet
 
 
 @dataclass(frozen=True)
@@ -128,6 +125,8 @@ def judge_questions(questions: QuestionSet, replies: Mapping[str, str]) -> Verdi
     Args:
         replies: the text of the reply to every question, by its name.
     """
+    from harness.accuracy.rates import wilson_interval
+
     wrong = [
         f"{name}: {questions.cases[name].prompt!r} expects {answer!r}, got {replies[name]!r}"
         for name, answer in questions.answers.items()

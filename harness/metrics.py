@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from harness.report import Report, Turn
+if TYPE_CHECKING:
+    from harness.report import Report, Turn
 
 _NS_PER_S = 1e9
 _NS_PER_MS = 1e6

@@ -10,8 +10,9 @@ from harness.device import Device
 from harness.device.state import read_state
 from harness.metrics import measure_all
 from harness.perf.compare import Side
-from harness.perf.fitness import FitLimits, PhoneState, is_throttled, unfit_reasons
+from harness.perf.fitness import PhoneState, is_throttled, unfit_reasons
 from harness.perf.measure import Sample
+from harness.perf.plan import FitLimits
 from harness.runs import RunRequest, run_case
 from harness.runtime import Runtime
 

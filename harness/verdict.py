@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.answers import Reply, judge_reply
 from harness.dram_share import share_of_bound
-from harness.perf.floor import Decision, decide
-from harness.perf.measure import Measurement
-from harness.perf.verdicts import told_estimate, told_left_out, why_undecided
 from harness.spec.model import Case, Conditions, MetricBound, SizeCeiling
 from harness.vocabulary import METRIC_KINDS
+
+if TYPE_CHECKING:
+    from harness.perf.floor import Decision
+    from harness.perf.measure import Measurement
 
 Outcome = Literal["pass", "fail", "skip", "inconclusive"]
 Kind = Literal["accuracy", "perf", "size"]
@@ -127,6 +128,8 @@ def decide_bound(
     bound: MetricBound, phone: Phone, samples: Sequence[Mapping[str, float | None]]
 ) -> Decision:
     """What clean samples, given by their metrics, say of one bound."""
+    from harness.perf.floor import Decision, decide  # where no rate is measured, not needed
+
     limit = bound.value_for(phone.soc_id, phone.serial)
     values = [value for metrics in samples if (value := metrics.get(bound.metric))]
     if limit is None:
@@ -211,6 +214,8 @@ def _judge_bound(
 def _judge_repeats(
     bound: MetricBound, phone: Phone, conditions: Conditions, measurement: Measurement
 ) -> Verdict:
+    from harness.perf.verdicts import told_estimate, told_left_out, why_undecided
+
     metric, name = METRIC_KINDS[bound.metric], _bound_name(bound)
     limit = bound.value_for(phone.soc_id, phone.serial) or 0.0
     clean = [sample.metrics for sample in measurement.clean]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 Mode = Literal["kv", "hybrid", "lookahead"]
 Target = Literal["silicon", "simulator"]
@@ -45,8 +45,7 @@ class Lookahead:
         return 1 << (needed - 1).bit_length()
 
 
-@dataclass(frozen=True)
-class MetricKind:
+class MetricKind(NamedTuple):
     """A number that a run gives. `better` says in which direction it improves."""
 
     name: str

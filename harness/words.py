@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 
+@lru_cache(maxsize=1024)
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a text: NFKC, case folded, split at all but letters, marks and digits.
 

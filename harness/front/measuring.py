@@ -10,7 +10,8 @@ from harness.device import Device
 from harness.device.state import fixed_performance
 from harness.front.options import Options
 from harness.perf.floor import Decision
-from harness.perf.measure import Measurement, Plan, Sample, measure
+from harness.perf.measure import Measurement, Sample, measure
+from harness.perf.plan import Plan
 from harness.perf.verdicts import told_estimate
 from harness.repeats import FitRule, PhoneStand
 from harness.runs import RunRequest

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+
+from harness.perf.plan import FitLimits
 
 
 @dataclass(frozen=True)
@@ -22,21 +23,6 @@ class PhoneState:
     screen_on: bool | None = None
     free_memory_mib: float | None = None
     load_per_core: float | None = None
-
-
-@dataclass(frozen=True)
-class FitLimits:
-    """What a phone must be like before each repeat. What it does not tell is not held
-    against it."""
-
-    max_skin_c: float = 38.0
-    max_battery_c: float = 40.0
-    max_thermal_status: int = 0
-    min_battery_percent: int = 20
-    charging: Literal["any", "yes", "no"] = "any"
-    screen: Literal["any", "off"] = "off"
-    min_free_memory_mib: float = 512.0
-    max_load_per_core: float = 1.5
 
 
 def unfit_reasons(state: PhoneState, limits: FitLimits) -> list[str]:

@@ -13,7 +13,8 @@ from statistics import median
 from typing import Literal, Protocol
 
 from harness.perf.compare import Block, Side, block_orders
-from harness.perf.sequential import BLOCK_LOOKS, LOOKS, MOST_SAMPLES
+from harness.perf.plan import Plan
+from harness.perf.sequential import BLOCK_LOOKS, LOOKS
 
 End = Literal["decided", "samples", "budget", "unfit"]
 
@@ -46,16 +47,6 @@ class Stand(Protocol):
 
     def run(self, side: Side) -> Sample:
         """Run a bundle once. What is measured alone is "new"."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Limits of a measurement, seconds."""
-
-    cool_down_s: float = 45.0
-    longest_pause_s: float = 240.0
-    budget_s: float = 3600.0
-    most_samples: int = MOST_SAMPLES
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ memory of 15 s to half a minute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 FAIL_LEVEL = 0.01
 PASS_LEVEL = 0.05
@@ -25,8 +25,7 @@ FAIL_SPENDING_POWER = 3.0
 PASS_SPENDING_POWER = 2.0
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """What a difference must exceed at one look, in standard errors (one-sided)."""
 
     fail: float
@@ -47,8 +46,7 @@ FEWEST_SAMPLES = min(LOOKS)
 MOST_SAMPLES = max(LOOKS)
 
 
-@dataclass(frozen=True)
-class BlockLook:
+class BlockLook(NamedTuple):
     """What the probability of the signs must not exceed at one look of a comparison."""
 
     fail: float

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from harness.perf.floor import Estimate, next_look
-from harness.perf.measure import Measurement
 from harness.perf.sequential import FEWEST_SAMPLES
+
+if TYPE_CHECKING:
+    from harness.perf.measure import Measurement
 
 _WHY_NO_MORE = {
     "budget": "the time for repeats is over",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from harness.perf.fitness import FitLimits
-from harness.perf.measure import Plan
+from harness.perf.plan import FitLimits, Plan
 from harness.spec.cpu_recipe import KEY as CPU_KEY
 from harness.spec.cpu_recipe import build_cpu_recipe
 from harness.spec.demand_checks import SIZE_SUFFIX, soc_of_key
@@ -26,7 +25,7 @@ from harness.spec.document import (
     RecipeSection,
 )
 from harness.spec.image_checks import image_sha256
-from harness.spec.images import ImageSource
+from harness.spec.images import ImageSource, beside
 from harness.spec.model import (
     Accuracy,
     AgreementDemand,
@@ -174,9 +173,9 @@ def _build_accuracy(source: YamlSource, document: Document) -> Accuracy:
 
 def _build_questions(source: YamlSource, section: QuestionsSection, splitting: bool) -> QuestionSet:
     asked = source.asked
-    if asked is None:  # the checks read it
+    document = None if asked is None else asked.document
+    if asked is None or not isinstance(document, QuestionsDocument):  # the checks read it
         raise AssertionError(f"{source.file}: questions that nobody read")
-    document = QuestionsDocument.model_validate(asked.data)
     cases, answers = {}, {}
     for index, question in enumerate(document.questions):
         name = f"question-{index}"  # no case of the spec can be called so
@@ -208,7 +207,7 @@ def _build_image(source: YamlSource, section: ImageSection) -> ImageSource:
         return ImageSource(sha256, package=section.package, package_path=section.path)
     if section.url is not None:
         return ImageSource(sha256, url=section.url)
-    return ImageSource(sha256, path=(source.file.parent / str(section.path)).resolve())
+    return ImageSource(sha256, path=beside(source.file.parent, str(section.path)))
 
 
 def _build_bound(

@@ -1,7 +1,5 @@
 """What a spec demands of replies, logits, rates and sizes: its keys and their types."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field

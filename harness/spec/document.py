@@ -3,8 +3,6 @@
 What goes beyond types is in `checks`.
 """
 
-from __future__ import annotations
-
 import typing
 from collections.abc import Iterable
 from types import NoneType, UnionType

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.spec.images import package_file, picture_sha256
+from harness.spec.images import beside, package_file, picture_sha256
 from harness.spec.walk import calibration_of, case_images_of, images_of, pictures_in
 from harness.spec.yaml_source import Place, YamlPath, YamlSource
 
@@ -82,7 +81,7 @@ def image_file(spec_path: Path, image: dict[str, Any]) -> Path | None:
         return None
     if isinstance(package, str):
         return package_file(package, path)
-    return _beside(spec_path, path) if package is None else None
+    return beside(spec_path.parent, path) if package is None else None
 
 
 def image_sha256(spec_path: Path, image: dict[str, Any]) -> str | None:
@@ -91,10 +90,7 @@ def image_sha256(spec_path: Path, image: dict[str, Any]) -> str | None:
     if isinstance(declared, str):
         return declared
     file = image_file(spec_path, image)
-    return picture_sha256(file) if file is not None and file.is_file() else None
-
-
-@lru_cache(maxsize=4096)
-def _beside(spec_path: Path, path: str) -> Path:
-    """Remembered, because to resolve a path asks about every folder on the way."""
-    return (spec_path.parent / path).resolve()
+    try:
+        return None if file is None else picture_sha256(file)
+    except (OSError, ValueError):  # missing, a folder, or no name that a file can have
+        return None

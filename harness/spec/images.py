@@ -83,6 +83,19 @@ def _package_folder(package: str) -> Path | None:
     return Path(found.submodule_search_locations[0])
 
 
+def beside(folder: Path, path: str) -> Path:
+    """A path as a file in that folder means it, absolute.
+
+    Remembered, because to resolve a path asks about every folder on the way.
+    """
+    return _resolved(path if path.startswith("/") else f"{folder}/{path}")
+
+
+@lru_cache(maxsize=4096)
+def _resolved(path: str) -> Path:
+    return Path(path).resolve()
+
+
 def downloaded_path(sha256: str) -> Path:
     """Where a fetched picture lies."""
     return cache_root() / "pictures" / sha256

@@ -7,11 +7,13 @@ are replaced whole, since half of one and half of another is neither.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.spec.yaml_source import YamlPath, YamlSource, parse_yaml
+from harness.spec.images import beside
+from harness.spec.yaml_source import YamlPath, YamlSource, parse_shared, parse_yaml
 
 EXTENDS = "extends"
 _WHOLE = frozenset({"checkpoint", "image"})
@@ -51,32 +53,31 @@ def _with_parents(source: YamlSource, chain: tuple[Path, ...]) -> YamlSource:
     except OSError as err:
         source.report((EXTENDS,), f"{parent_path}: {err.strerror}", "a YAML file")
         return source
-    parent = _with_parents(parse_yaml(parent_path, text), (*chain, parent_path))
+    parent = _with_parents(parse_shared(parent_path, text), (*chain, parent_path))
     source.problems += parent.problems
     if not isinstance(parent.data, dict):
         if not parent.problems:
             source.report((EXTENDS,), f"{parent_path} is no mapping")
         return source
     inherited = {key: value for key, value in parent.data.items() if key != EXTENDS}
-    _merge(source, source.data, parent, _anchored(inherited, parent_path.parent), ())
+    taken = set(_merge(source.data, _anchored(inherited, parent_path.parent), ()))
+    for places, parents in ((source.values, parent.values), (source.keys, parent.keys)):
+        places |= {at: place for at, place in parents.items() if _is_below(at, taken)}
     return source
 
 
-def _merge(
-    source: YamlSource,
-    own: dict[str, Any],
-    parent: YamlSource,
-    inherited: dict[str, Any],
-    path: YamlPath,
-) -> None:
+def _merge(own: dict[str, Any], inherited: dict[str, Any], path: YamlPath) -> Iterator[YamlPath]:
+    """Put what `own` lacks into it; the paths of the values that were."""
     for key, value in inherited.items():
-        inner = (*path, key)
         if key not in own:
             own[key] = value
-            for places, parents in ((source.values, parent.values), (source.keys, parent.keys)):
-                places |= {at: place for at, place in parents.items() if at[: len(inner)] == inner}
+            yield (*path, key)
         elif isinstance(own[key], dict) and isinstance(value, dict) and key not in _WHOLE:
-            _merge(source, own[key], parent, value, inner)
+            yield from _merge(own[key], value, (*path, key))
+
+
+def _is_below(path: YamlPath, taken: set[YamlPath]) -> bool:
+    return any(path[:length] in taken for length in range(1, len(path) + 1))
 
 
 def _anchored(value: Any, folder: Path, key: str = "") -> Any:
@@ -89,7 +90,7 @@ def _anchored(value: Any, folder: Path, key: str = "") -> Any:
         }
     if isinstance(value, tuple):
         return tuple(_anchored(inner, folder, key) for inner in value)
-    return str((folder / value).resolve()) if _is_path(key, value) else value
+    return str(beside(folder, value)) if _is_path(key, value) else value
 
 
 def _is_path(key: str, value: Any) -> bool:

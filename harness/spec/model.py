@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.perf.fitness import FitLimits
-from harness.perf.measure import Plan
 from harness.spec.images import ImageSource
 from harness.spec.recipe import Recipe
 from harness.vocabulary import Backend, Lookahead, Mode, Target
+
+if TYPE_CHECKING:
+    from harness.perf.plan import FitLimits, Plan
 
 DEFAULT_BACKEND: Backend = "qnn"
 PERPLEXITY_CASE = "perplexity-text"

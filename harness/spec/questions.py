@@ -8,7 +8,7 @@ from harness.spec.demands import QuestionsDocument
 from harness.spec.image_checks import check_image, check_unseen
 from harness.spec.typecheck import check_types
 from harness.spec.walk import pictures_in, sections_of
-from harness.spec.yaml_source import Place, YamlSource, parse_yaml
+from harness.spec.yaml_source import Place, YamlSource, parse_shared
 from harness.words import words_of
 
 
@@ -22,7 +22,7 @@ def read_questions(path: Path, calibrated: dict[str, Place]) -> YamlSource:
     Returns: the source with every mistake in its `problems`.
     """
     try:
-        source = parse_yaml(path, path.read_bytes())
+        source = parse_shared(path, path.read_bytes())
     except OSError as err:
         source = YamlSource(path)
         source.report((), f"it cannot be read: {err.strerror}")
@@ -34,7 +34,7 @@ def read_questions(path: Path, calibrated: dict[str, Place]) -> YamlSource:
                 check_image(source, image_path, image)
                 check_unseen(source, image_path, image, calibrated)
     if source.data is not None:
-        check_types(source, QuestionsDocument)
+        source.document = check_types(source, QuestionsDocument)
     return source
 
 

@@ -7,8 +7,9 @@ value, where in the file it stands, so that a mistake found later can be pointed
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -27,9 +28,8 @@ _CONSTRUCTOR = yaml.constructor.SafeConstructor()
 _TAG = "tag:yaml.org,2002:"
 
 
-@dataclass(frozen=True)
-class Place:
-    """Line and column in a file, both from 1."""
+class Place(NamedTuple):
+    """Line and column in a file, both from 1. A tuple, since each value of a file has one."""
 
     file: Path
     line: int
@@ -41,7 +41,8 @@ class YamlSource:
     """A parsed file: `data`, the places of its values and keys, and what is wrong with it.
 
     Where the file extends another one, places tell which of them a value stands in. `asked`
-    is the file of questions that it names, if it names one.
+    is the file of questions that it names, if it names one. `document` is `data` once its
+    types were found to be right.
     """
 
     file: Path
@@ -50,6 +51,7 @@ class YamlSource:
     keys: dict[YamlPath, Place] = field(default_factory=dict)
     problems: list[SpecProblem] = field(default_factory=list)
     asked: YamlSource | None = None
+    document: Any = None
 
     def place_of(self, path: YamlPath, *, key: bool = False) -> Place:
         """Where the value (or its key) stands; of a path that is not there, its parent."""
@@ -96,6 +98,29 @@ def parse_yaml(file: Path, text: bytes) -> YamlSource:
         return source
     source.data = _Reader(source).read(node, ())
     return source
+
+
+def parse_shared(file: Path, text: bytes) -> YamlSource:
+    """`parse_yaml` for a file that many specs name: the same bytes are parsed once.
+
+    Its bytes, not its date, say whether a file has changed. Each caller gets a source of its
+    own: mappings may be added to, lists are never changed.
+    """
+    known = _parsed(file, text)
+    return YamlSource(
+        file, _copied(known.data), dict(known.values), dict(known.keys), list(known.problems)
+    )
+
+
+@lru_cache(maxsize=64)
+def _parsed(file: Path, text: bytes) -> YamlSource:
+    return parse_yaml(file, text)
+
+
+def _copied(data: Any) -> Any:
+    if not isinstance(data, dict):
+        return data
+    return {key: _copied(value) for key, value in data.items()}
 
 
 def _is_too_deep(text: bytes) -> bool:

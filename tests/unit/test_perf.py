@@ -10,7 +10,8 @@ import pytest
 
 from harness.perf.compare import Block, Side, block_orders, compare, slower_probability
 from harness.perf.floor import decide, locate, next_look
-from harness.perf.measure import Plan, Sample, blocks_of, measure, measure_blocks
+from harness.perf.measure import Sample, blocks_of, measure, measure_blocks
+from harness.perf.plan import Plan
 from harness.perf.sequential import BLOCK_LOOKS, FAIL_LEVEL, LOOKS, PASS_LEVEL
 
 RATE = "decode_tokens_per_s"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,6 +116,35 @@ def test_load_spec_extending_replaces_a_checkpoint_whole(write_spec: WriteSpec) 
         "schema: 1\nextends: family.yml\nmodel: other\ncheckpoint: {hub: a/b, revision: main}\n"
     )
     assert str(load_spec(child).checkpoint) == "a/b@main"
+
+
+def test_load_spec_sees_a_family_that_changed_in_nothing_but_its_bytes(
+    write_spec: WriteSpec,
+) -> None:
+    family = write_spec(("model: tiny\n", ""), name="family.yml")
+    child = family.with_name("child.yaml")
+    child.write_text("schema: 1\nextends: family.yml\nmodel: other\nmodes: [kv]\n")
+    assert load_spec(child).max_seq_len == 128
+    before = family.stat()
+    family.write_text(family.read_text().replace("max_seq_len: 128", "max_seq_len: 256"))
+    os.utime(family, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert family.stat().st_size == before.st_size
+    assert load_spec(child).max_seq_len == 256
+
+
+def test_load_spec_of_one_child_leaves_the_family_as_it_was_for_the_next(
+    write_spec: WriteSpec,
+) -> None:
+    family = write_spec(("model: tiny\n", ""), name="family.yml")
+    middle = family.with_name("middle.yml")
+    middle.write_text("schema: 1\nextends: family.yml\ncases: {blue: {max_new_tokens: 7}}\n")
+    child = family.with_name("child.yaml")
+    child.write_text("schema: 1\nextends: middle.yml\nmodel: one\n")
+    assert load_spec(child).cases["blue"].max_new_tokens == 7
+    child.write_text("schema: 1\nextends: family.yml\nmodel: two\n")
+    assert load_spec(child).cases["blue"].max_new_tokens == 16
+    child.write_text("schema: 1\nextends: middle.yml\nmodel: three\n")
+    assert load_spec(child).cases["blue"].max_new_tokens == 7
 
 
 def test_load_spec_missing_file_is_an_input_error(tmp_path: Path) -> None:
