@@ -15,6 +15,7 @@ from harness.compile import quantize, simulate
 from harness.compile.contract import pte_name
 from harness.compile.dram import DramTraffic, parse_dram_traffic
 from harness.compile.graphs import (
+    Quantized,
     calibrated_name,
     convert_all,
     htp_options,
@@ -25,10 +26,11 @@ from harness.compile.graphs import (
 )
 from harness.compile.job import Job, write_result
 from harness.compile.lower import Graph, lower
+from harness.compile.memory import memory_for
 from harness.compile.pte import MethodContents, check_fully_delegated, read_methods
 from harness.compile.source import load, prompt_of
 from harness.compile.stage_clock import StageClock
-from harness.compile.text_decoder import build_text_decoder as build_decoder_pte
+from harness.compile.text_decoder import quantize_text_decoder
 from harness.manifest import Component, MethodFacts
 from models.checkpoint import Checkpoint
 from models.components import build_text_decoder, build_tok_embedding, build_vision_encoder
@@ -46,21 +48,29 @@ def build_component(job: Job, folder: Path, log: Path, tell: Tell) -> None:
     """
     clock = StageClock(tell, "loading")
     checkpoint = load(job)
-    build = {
-        VISION_ENCODER: _build_vision_encoder,
-        TOK_EMBEDDING: _build_tok_embedding,
-        TEXT_DECODER: build_decoder_pte,
+    layers, parameters = _geometry(job, checkpoint)
+    quantize_part = {
+        VISION_ENCODER: _quantize_vision_encoder,
+        TOK_EMBEDDING: _quantize_tok_embedding,
+        TEXT_DECODER: quantize_text_decoder,
     }[job.part]
-    pte, measure_sqnr_db = build(job, checkpoint, clock)
+    quantized = quantize_part(job, checkpoint, clock)
+    simulated = job.simulator and parameters <= simulate.LARGEST_PARAMETERS
+    measure_sqnr_db = quantized.measure_sqnr_db if simulated else None
+    graphs, options = quantized.graphs, quantized.options
+    # Of a real model these are gigabytes of float weights, and the next stage needs its own.
+    del checkpoint, quantized
+    with memory_for(parameters, folder.parent, clock):
+        clock("lowering")
+        pte = lower(graphs, options)
     clock("checking")
     methods = read_methods(pte)
     check_fully_delegated(job.part, methods, method_widths(job), calls=job.made_by.num_shards or 1)
     path = folder / pte_name(job)
     path.write_bytes(pte)
     facts = _method_facts(job, methods, _dram_traffic(log))
-    layers, parameters = _geometry(job, checkpoint)
     sqnr_db = None
-    if job.simulator and parameters <= simulate.LARGEST_PARAMETERS:
+    if measure_sqnr_db is not None:
         clock("measuring on the simulator")
         sqnr_db = measure_sqnr_db(path)
     stage_s = clock.seconds()
@@ -90,9 +100,7 @@ def _geometry(job: Job, checkpoint: Checkpoint) -> tuple[int | None, int]:
     return None if layers is None else len(layers), parameters
 
 
-def _build_vision_encoder(
-    job: Job, checkpoint: Checkpoint, tell: Tell
-) -> tuple[bytes, Callable[[Path], float]]:
+def _quantize_vision_encoder(job: Job, checkpoint: Checkpoint, tell: Tell) -> Quantized:
     encoder = build_vision_encoder(checkpoint)
     prompts = [prompt_of(checkpoint, c, encoder.image_tokens) for c in job.conversations]
     pictures = [(picture[None],) for prompt in prompts for picture in prompt.pixels]
@@ -101,14 +109,14 @@ def _build_vision_encoder(
     tell("calibrating")
     quantize.calibrate(prepared, pictures)
     graph = Graph(quantize.convert(prepared), encoder.example_inputs())
-    tell("lowering")
-    pte = lower({"forward": graph}, htp_options(job))
-    return pte, lambda path: simulate.sqnr_of_calls(path, "forward", encoder, pictures[:2])
+    return Quantized(
+        {"forward": graph},
+        htp_options(job),
+        lambda path: simulate.sqnr_of_calls(path, "forward", encoder, pictures[:2]),
+    )
 
 
-def _build_tok_embedding(
-    job: Job, checkpoint: Checkpoint, tell: Tell
-) -> tuple[bytes, Callable[[Path], float]]:
+def _quantize_tok_embedding(job: Job, checkpoint: Checkpoint, tell: Tell) -> Quantized:
     embedding = build_tok_embedding(checkpoint)
     vocab_size = embedding.rows.num_embeddings
     tell("exporting")
@@ -124,12 +132,14 @@ def _build_tok_embedding(
         name: Graph(module, embedding.example_inputs(widths[name]))
         for name, module in convert_all(job, prepared).items()
     }
-    tell("lowering")
-    pte = lower(graphs, htp_options(job))
     method, width = next(iter(widths.items()))
     assert width is not None
     samples = list(id_chunks(ids[:: max(1, len(ids) // 16)], width))
-    return pte, lambda path: simulate.sqnr_of_calls(path, method, embedding, samples)
+    return Quantized(
+        graphs,
+        htp_options(job),
+        lambda path: simulate.sqnr_of_calls(path, method, embedding, samples),
+    )
 
 
 def _dram_traffic(log: Path) -> list[DramTraffic]:

@@ -5,7 +5,9 @@ Imports torch and executorch; used in compiler processes only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,12 +16,24 @@ from torch.fx import GraphModule
 from harness.compile import quantize
 from harness.compile.contract import METHOD_NAMES
 from harness.compile.job import Job
-from harness.compile.lower import HtpOptions
+from harness.compile.lower import Graph, HtpOptions
 from models.generate import TEXT_DECODER
 
 Inputs = tuple[torch.Tensor, ...]
 
 _CALIBRATED_ONLY = "calibration"
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A component before it is lowered.
+
+    `measure_sqnr_db` compares the PTE made of it with the float module, whose weights it holds.
+    """
+
+    graphs: Mapping[str, Graph]
+    options: HtpOptions
+    measure_sqnr_db: Callable[[Path], float]
 
 
 def method_widths(job: Job) -> dict[str, int | None]:

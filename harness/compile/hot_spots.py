@@ -16,7 +16,9 @@ None of that has an influence on the result: a test compares the PTEs with and w
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +27,7 @@ from torch._dynamo import functional_export
 from torch.fx import GraphModule
 from torch.fx.graph import _PyTreeCodeGen
 from torch.fx.traceback import NodeSource
+from torch.nn import Module
 
 _check_constraints = functional_export._suggest_or_raise_constraint_violation
 _recompile = GraphModule.recompile
@@ -53,8 +56,16 @@ def spare_waste() -> Iterator[None]:
 
 
 def collect() -> None:
-    """Free what is no longer in use, between two stages."""
+    """Free what is no longer in use, between two stages, and give it back to the system.
+
+    dynamo keeps each graph it exported, with its weights, in a global variable.
+    """
+    kept = [name for name, value in vars(functional_export).items() if isinstance(value, Module)]
+    for name in kept:
+        delattr(functional_export, name)
     gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def share_provenance() -> None:

@@ -16,6 +16,7 @@ from harness.compile import quantize, simulate
 from harness.compile.decoder_metadata import constant_methods
 from harness.compile.encodings import Boundary, read_boundaries
 from harness.compile.graphs import (
+    Quantized,
     calibrated_name,
     convert_all,
     htp_options,
@@ -24,7 +25,7 @@ from harness.compile.graphs import (
     share_ranges,
 )
 from harness.compile.job import Job
-from harness.compile.lower import Graph, lower
+from harness.compile.lower import Graph
 from harness.compile.source import prompt_with_reply
 from models.checkpoint import Checkpoint
 from models.components import Components, build_components
@@ -43,10 +44,10 @@ Inputs = tuple[torch.Tensor, ...]
 Talk = tuple[Prompt, list[int]]
 
 
-def build_text_decoder(
+def quantize_text_decoder(
     job: Job, checkpoint: Checkpoint, tell: Callable[[str], None]
-) -> tuple[bytes, Callable[[Path], float]]:
-    """The PTE, and what measures its SQNR."""
+) -> Quantized:
+    """Its graphs, calibrated on talks and converted."""
     components = build_components(checkpoint, job.context_length)
     decoder = components.text_decoder
     talks = [
@@ -72,14 +73,12 @@ def build_text_decoder(
         )
     }
     constants = constant_methods(job, checkpoint, decoder.config, boundaries)
-    tell("lowering")
     options = htp_options(job, n_layers=decoder.config.n_layers, constants=constants)
-    pte = lower(graphs, options)
 
     def measure(path: Path) -> float:
         return simulate.sqnr_of_decoder(path, method_widths(job), components, boundaries, talks[0])
 
-    return pte, measure
+    return Quantized(graphs, options, measure)
 
 
 def _is_separate(job: Job) -> bool:
