@@ -93,15 +93,23 @@ def _cache_inputs(components: Components) -> range:
 def _calibrate(
     job: Job, components: Components, prepared: Mapping[str, GraphModule], talks: list[Talk]
 ) -> None:
-    """Observe the talks: in one graph for all, or in each graph by itself."""
+    """Observe the talks: in one graph for all, or in each graph what it reads in a run.
+
+    Apart, the prefill graph sees the prompts alone. With the replies, too, its ranges would be
+    those of the decode graph, and there would be nothing to keep apart.
+    """
     widths: dict[str, Any] = {calibrated_name(job): job.calibration_ar_len}
+    replies_in = set(widths)
     if _is_separate(job):
         widths = method_widths(job)
+        replies_in = {next(iter(widths))}  # of decode and prefill the first
     for name, width in widths.items():
         calls = (
             call
             for prompt, reply in talks
-            for call in decoder_calls(components, prompt, reply, width)
+            for call in decoder_calls(
+                components, prompt, reply if name in replies_in else [], width
+            )
         )
         quantize.calibrate(prepared[name], calls)
         quantize.tie_cache_ranges(prepared[name], _cache_inputs(components))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product, zip_longest
 from pathlib import Path
@@ -22,12 +22,11 @@ from training.pictures import EVALUATION_SEEDS
 from training.questions import make_example
 
 SOC = "SM8750"
+MODELS = tuple(sorted(path.stem for path in specs_dir().glob("*_tiny.yaml")))
+MODES: tuple[Mode, ...] = ("kv", "hybrid", "lookahead")
+ENCODINGS = ("shared", "separate")
 # Everything takes an hour and more: tox.ini's environment `fidelity` asks for it.
 FULL = os.environ.get("VLM_FIDELITY") == "full"
-TINY = tuple(sorted(path.stem for path in specs_dir().glob("*_tiny.yaml")))
-MODELS = TINY if FULL else ("smolvlm_tiny",)
-MODES: tuple[Mode, ...] = ("kv", "hybrid", "lookahead") if FULL else ("kv", "hybrid")
-ENCODINGS = ("shared", "separate") if FULL else ("shared",)
 LOOKAHEAD = Lookahead(window=4, ngram=3, gcap=4)
 TIMEOUT_S = 300.0
 # 20 by default; the environment `fidelity` of tox.ini asks for 100.
@@ -46,9 +45,34 @@ class Combination:
         return f"{self.model}-{self.mode}-{self.encodings}"
 
 
-def combinations() -> list[Combination]:
-    """Every one of what this session is about."""
-    return [Combination(*triple) for triple in product(MODELS, MODES, ENCODINGS)]
+# Every pair of model, mode and encodings, in four bundles: a hybrid one serves kv as well.
+COVER = (
+    Combination("smolvlm_tiny", "kv", "shared"),
+    Combination("smolvlm_tiny", "hybrid", "shared"),
+    Combination("smolvlm_tiny", "lookahead", "separate"),
+    Combination("internvl3_tiny", "kv", "separate"),
+    Combination("internvl3_tiny", "hybrid", "separate"),
+    Combination("internvl3_tiny", "lookahead", "shared"),
+)
+
+
+def combinations() -> Sequence[Combination]:
+    """What this session is about."""
+    if FULL:
+        return [Combination(*triple) for triple in product(MODELS, MODES, ENCODINGS)]
+    return COVER
+
+
+def comparable_with_kv() -> list[Combination]:
+    """Those of shared encodings whose model runs in mode kv with them, too."""
+    every = combinations()
+    return [
+        combination
+        for combination in every
+        if combination.mode != "kv"
+        and combination.encodings == "shared"
+        and Combination(combination.model, "kv", "shared") in every
+    ]
 
 
 @dataclass
