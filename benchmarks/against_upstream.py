@@ -1,13 +1,14 @@
 """Our way to a bundle against ExecuTorch's own, same model, same run: wall and CPU seconds.
 
-    python -m benchmarks.against_upstream [--layers 4] [--vision-layers 2] [--soc SM8750]
-        [--max-seq-len 512] [--prefill-ar-len 128]
+    python -m benchmarks.against_upstream [--layers 4] [--vision-layers 2] [--image-size 256]
+        [--vocab-size 4096] [--max-seq-len 256] [--prefill-ar-len 32] [--soc SM8750]
 
-SmolVLM-500M's geometry (15 heads and 5 KV heads of 64, hidden size 960, vocabulary 49,280) with
-fewer layers and random weights, hybrid, for silicon: vision encoder, token embedding and decoder.
-Ours starts with an empty cache; each side is one command in a process of its own, one after the
-other. Prints one JSON object, in which stands what upstream had to be given (`stand_ins`) and
-what the sides do not share (`differences`).
+SmolVLM-500M's widths (decoder: 15 heads and 5 KV heads of 64, hidden size 960; vision tower: 768)
+with few layers and random weights, hybrid, for silicon: vision encoder, token embedding, decoder.
+Picture, vocabulary and context are small by default: they cost both sides time in which nothing
+is compiled (512, 49280 and 1024 are the published ones). Ours starts with an empty cache; each
+side is one command in a process of its own, one after the other. Prints one JSON object, in which
+stands what upstream had to be given (`stand_ins`) and what the sides do not share (`differences`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +43,18 @@ DIFFERENCES = (
 )
 
 
-def write_checkpoint(layers: int, vision_layers: int, folder: Path) -> Path:
+def write_checkpoint(args: argparse.Namespace, folder: Path) -> Path:
     """A checkpoint as transformers writes it, with seeded random weights, for both sides."""
     config_dir, checkpoint_dir = folder / "config", folder / "checkpoint"
     shutil.copytree(GEOMETRY, config_dir)
-    config = json.loads((config_dir / "config.json").read_text(encoding="utf-8"))
-    config["text_config"]["num_hidden_layers"] = layers
-    config["vision_config"]["num_hidden_layers"] = vision_layers
-    (config_dir / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    last = args.vocab_size - 1
+    text = {"num_hidden_layers": args.layers, "vocab_size": args.vocab_size, "eos_token_id": last}
+    vision = {"num_hidden_layers": args.vision_layers, "image_size": args.image_size}
+    side = {"longest_edge": args.image_size}
+    change(config_dir / "config.json", {"image_token_id": last - 1})
+    change(config_dir / "config.json", {"text_config": text, "vision_config": vision})
+    change(config_dir / "generation_config.json", {"eos_token_id": last})
+    change(config_dir / "preprocessor_config.json", {"max_image_size": side, "size": side})
     # In a process of its own: this one stays small beside the two that are measured.
     command = [sys.executable, "-P", "-m", "benchmarks.upstream.checkpoint"]
     subprocess.run(
@@ -58,6 +64,14 @@ def write_checkpoint(layers: int, vision_layers: int, folder: Path) -> Path:
         stdout=sys.stderr,
     )
     return checkpoint_dir
+
+
+def change(path: Path, values: Mapping[str, Any]) -> None:
+    """Set keys of a JSON file; of a section only those that are named."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in values.items():
+        document[key] = {**document[key], **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(document), encoding="utf-8")
 
 
 def write_spec(checkpoint_dir: Path, args: argparse.Namespace, path: Path) -> Path:
@@ -152,8 +166,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--vision-layers", type=int, default=2)
     parser.add_argument("--soc", default="SM8750")
-    parser.add_argument("--max-seq-len", type=int, default=512)
-    parser.add_argument("--prefill-ar-len", type=int, default=128)
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--vocab-size", type=int, default=4096)
+    parser.add_argument("--max-seq-len", type=int, default=256)
+    parser.add_argument("--prefill-ar-len", type=int, default=32)
     return parser.parse_args()
 
 
@@ -161,7 +177,7 @@ def main() -> None:
     args, described = parse_arguments(), context()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        checkpoint_dir = write_checkpoint(args.layers, args.vision_layers, folder)
+        checkpoint_dir = write_checkpoint(args, folder)
         spec_path = write_spec(checkpoint_dir, args, folder / "spec.yaml")
         ours = compile_ours(spec_path, args.soc, folder)
         print(json.dumps({"ours": ours}), file=sys.stderr, flush=True)
