@@ -69,7 +69,7 @@ sweep_after() {
     if [ -s "$folder/.group" ]; then read -r group <"$folder/.group"; fi
     end_run
   done
-  rm -f "$root/store/"*".$1-"*.part
+  rm -rf "$root/store/$1-"*.part
   cd "$root/lease"
 }
 

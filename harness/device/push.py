@@ -12,7 +12,8 @@ from pathlib import Path
 
 from harness.device.deadline import Deadline
 from harness.device.device import Device
-from harness.device.store import SEAL_S, STORE_DIR, LocalFile, look_into_store
+from harness.device.shell import ShellStream, command_line, finish_command
+from harness.device.store import SEAL_S, STORE_DIR, LocalFile, look_into_store, trim_store
 from harness.device.sync import SyncStream, unreadable
 from harness.device.wire import AdbFail
 from harness.errors import BundleCorrupt, DeviceError, DeviceFull, TransferCorrupt
@@ -28,21 +29,70 @@ BATCH_BYTES = 64 * 1024 * 1024
 BATCH_FILES = 500  # their names share one command
 SHA256 = re.compile("[0-9a-f]{64}")
 
-# Gives each S.TAG.part its name if its content is right; prints "ok S" or "bad S FOUND".
+# Files of this size and more are hashed by the device while they still arrive.
+FOLLOW_BYTES = 4 * 1024 * 1024
+
+# What the device does about one batch, started before anything is sent. Arguments: store, tag,
+# then S:SIZE of each file in the order they come; SIZE 0: hash it when all are there. Files
+# arrive in TAG.part. A line on stdin says that everything was sent; then what is right is
+# named. Prints "ok S" or "bad S FOUND".
+# Its content is flushed to the disk after that, with nobody waiting: marks say what a crash
+# would make doubtful (`store.py`). Toybox's `sync` takes no names, its `fsync` does; on Linux
+# boards it is the other way round.
 NAME_SCRIPT = """
 cd "$1" || exit 1
-tag=$2; shift 2
-for sha in "$@"; do
-  part=$sha.$tag.part
-  found=$(sha256sum "$part"); found=${found%% *}
-  if [ "$found" = "$sha" ]; then
-    chmod 755 "$part" && mv -f "$part" "$sha" && echo "ok $sha"
-  else
-    rm -f "$part"; echo "bad $sha $found"
-  fi
+part=$2.part; shift 2
+# Writes file $1 of $2 bytes out while it grows; gives up when it has not grown for a while.
+follow() {
+  blocks=0; idle=0
+  while [ $idle -lt 1000 ]; do
+    have=$(stat -c %s "$1" 2>/dev/null) || have=0
+    if [ "$have" -ge "$2" ]; then
+      dd if="$1" bs=1048576 skip=$blocks 2>/dev/null
+      return
+    fi
+    ready=$((have / 1048576 - blocks))
+    if [ $ready -gt 0 ]; then
+      dd if="$1" bs=1048576 skip=$blocks count=$ready 2>/dev/null
+      blocks=$((blocks + ready)); idle=0
+    else
+      idle=$((idle + 1)); sleep 0.05
+    fi
+  done
+}
+sums=; small=
+for word in "$@"; do
+  sha=${word%:*}
+  if [ "${word#*:}" = 0 ]; then small="$small $sha"; continue; fi
+  found=$(follow "$part/$sha" "${word#*:}" | sha256sum)
+  sums="$sums ${found%% *} $sha"
 done
+read -r _ || exit 1
+cd "$part" || exit 1
+if [ -n "$small" ]; then sums="$sums $(sha256sum $small)"; fi
+good=
+set -- $sums
+while [ $# -gt 1 ]; do
+  if [ "$1" = "$2" ]; then good="$good $2"; else rm -f "$2"; echo "bad $2 $1"; fi
+  shift 2
+done
+if [ -n "$good" ]; then
+  read -r boot </proc/sys/kernel/random/boot_id
+  marks=../../unflushed/$boot
+  [ -d "$marks" ] || mkdir -p "$marks" || exit 1
+  (cd "$marks" && exec touch $good) || exit 1
+  chmod 755 $good && mv -f $good .. || exit 1
+  for sha in $good; do echo "ok $sha"; done
+  cd .. && setsid sh -c '{ fsync "$@" || sync "$@"; } && cd "$0" && rm -f "$@"' \\
+    "${marks#../}" $good </dev/null >/dev/null 2>&1 &
+  cd ..
+else
+  cd ..
+fi
+rmdir "$part" 2>/dev/null
+exit 0
 """
-DROP_SCRIPT = 'cd "$1" && rm -f ./*."$2".part'
+DROP_SCRIPT = 'cd "$1" && rm -rf "./$2.part"'
 
 Progress = Callable[[int, int], None]  # (bytes done, bytes in total)
 
@@ -78,10 +128,11 @@ def deploy(
     missing = [file for sha, file in by_sha.items() if sha not in state.present]
     needed_bytes = sum(file.size_bytes for file in missing)
     if missing:
-        room = None if state.free_bytes is None else state.free_bytes - RESERVE_BYTES
+        limit = deadline or Deadline(LOOK_S + needed_bytes / SLOWEST_LINK_BYTES_PER_S)
+        freed_bytes = trim_store(device, state, needed_bytes + RESERVE_BYTES, limit)
+        room = None if state.free_bytes is None else state.free_bytes + freed_bytes - RESERVE_BYTES
         if room is not None and needed_bytes > room:
             raise _full(device, needed_bytes, max(0, room))
-        limit = deadline or Deadline(LOOK_S + needed_bytes / SLOWEST_LINK_BYTES_PER_S)
         _Push(device, missing, limit, on_progress or _no_progress).run()
     return PushStats(needed_bytes, len(missing), len(by_sha) - len(missing))
 
@@ -121,14 +172,19 @@ class _Push:
     def _send_and_name(self, batch: Sequence[LocalFile]) -> list[LocalFile]:
         """Send files and let the device verify them; returns those that arrived wrong."""
         doing = f"sending {len(batch)} files to {self._device.serial}"
-        with self._device.transport(doing, self._deadline) as connection:
-            stream = SyncStream(connection)
-            for file in batch:
-                self._send(stream, file)
-            stream.quit()
         argv = ["sh", "-c", NAME_SCRIPT, "sh", STORE_DIR, self._tag]
-        argv += [file.sha256 for file in batch]
-        result = self._device.shell(argv, self._deadline)
+        for file in batch:
+            followed = file.size_bytes if file.size_bytes >= FOLLOW_BYTES else 0
+            argv.append(f"{file.sha256}:{followed}")
+        with (
+            self._device.transport(doing, self._deadline) as naming,
+            self._device.transport(doing, self._deadline) as sending,
+        ):
+            namer = ShellStream(naming, command_line(argv))
+            self._send(SyncStream(sending), batch)
+            namer.write_stdin(b"sent\n")
+            namer.close_stdin()
+            result = finish_command(namer)
         named = {line[3:] for line in result.stdout.splitlines() if line.startswith("ok ")}
         answered = named | {
             line.split()[1] for line in result.stdout.splitlines() if line.startswith("bad ")
@@ -138,16 +194,21 @@ class _Push:
             raise self._refused(result.stderr.strip() or f"exit code {result.exit_code}")
         return [file for file in batch if file.sha256 not in named]
 
-    def _send(self, stream: SyncStream, file: LocalFile) -> None:
-        remote_path = f"{STORE_DIR}/{file.sha256}.{self._tag}.part"
+    def _send(self, stream: SyncStream, batch: Sequence[LocalFile]) -> None:
+        """Bring files into this push's own folder in the store."""
         try:
-            sent_bytes = stream.send_file(file.path, remote_path, SEAL_S, self._count)
+            for file in batch:
+                remote_path = f"{STORE_DIR}/{self._tag}.part/{file.sha256}"
+                sent_bytes = stream.send_file(file.path, remote_path, SEAL_S, self._count)
+                if sent_bytes != file.size_bytes:
+                    raise BundleCorrupt(
+                        f"sending {file.path}",
+                        f"it has {sent_bytes} bytes",
+                        expected=f"{file.size_bytes}",
+                    )
+            stream.finish()
         except AdbFail as err:
             raise self._refused(err.reason) from err
-        if sent_bytes != file.size_bytes:
-            raise BundleCorrupt(
-                f"sending {file.path}", f"it has {sent_bytes} bytes", expected=f"{file.size_bytes}"
-            )
 
     def _count(self, sent_bytes: int) -> None:
         self._done_bytes += sent_bytes

@@ -71,9 +71,10 @@ trap finish EXIT
 trap 'stopped=1; exit 143' HUP INT TERM PIPE
 mkdir -p "$root/runs/$id" && cd "$root/runs/$id" || exit 125
 while read -r sha name && [ -n "$sha" ]; do
-  if ! [ -f "$store/$sha" ]; then printf '%s missing %s\n' "$id" "$sha"; exit 0; fi
   case $name in */*) mkdir -p "./${name%/*}" ;; esac
   ln -s "$store/$sha" "./$name" || exit 125
+  # After the link, which is what keeps it from being trimmed.
+  if ! [ -f "./$name" ]; then printf '%s missing %s\n' "$id" "$sha"; exit 0; fi
 done
 head -c "$request_bytes" >request.json || exit 125
 exec 3<&0

@@ -5,12 +5,16 @@ what one run sent no other run sends again. A name is given only after the devic
 has found the sha256 right. From then on size and modification time vouch for the
 content: all files in the store carry one made-up time, `SEAL_S`, which any later write
 would change. (Hashing a gigabyte on a phone at each run would take seconds.)
+
+Beside it: `used/S`, an empty file whose modification time is S's last use (the blob's own
+times are its seal, and Android mounts with noatime); and `unflushed/BOOT_ID/S` while the disk
+may not yet hold what S names. After a crash those of another boot are removed, not believed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.device.deadline import Deadline
@@ -21,24 +25,82 @@ STORE_DIR = f"{ROOT_DIR}/store"
 SEAL_S = 1_234_567_890
 NAMES_PER_LOOK = 500  # 65 bytes each, in a command of at most 64 KiB
 
-# Prints "S SIZE MTIME" for each S that is there. Only if one is absent, or none was asked
-# for, a push may follow: then it clears away what pushes abandoned a day ago and prints
-# "free KIBIBYTES". (A .part file's modification time says nothing, it is sealed already;
-# its change time does.)
+# Trimming: what nobody used for so long goes, and the longest unused while there is more than
+# this or no room; what was looked for a moment ago stays, its run may be about to begin.
+UNUSED_DAYS = 30
+STORE_LIMIT_BYTES = 24 * 1024**3
+RECENT_MINUTES = 10
+
+# Arguments: store, days, then each S. Prints "S SIZE MTIME" for each S that is there. Only if
+# one is absent, or none was asked for, a push may follow: then it clears away what pushes
+# abandoned a day ago and prints "free KIBIBYTES", "stored KIBIBYTES" and "unused FILES", those
+# that nobody used for so many days. (The modification time of what half arrived says nothing,
+# it is sealed already; its folder's change time does.)
 LOOK_SCRIPT = """
-mkdir -p "$1" && cd "$1" || exit 1
-shift
+[ -d "$1/../used" ] || mkdir -p "$1" "$1/../used"
+cd "$1" || exit 1
+days=$2; shift 2
+read -r boot </proc/sys/kernel/random/boot_id
+for folder in ../unflushed/*; do
+  if [ "${folder##*/}" = "$boot" ] || ! [ -d "$folder" ]; then continue; fi
+  for mark in "$folder"/*; do rm -f "./${mark##*/}"; done
+  rm -rf "$folder"
+done
 wanted=$(($# * 3))
 if [ $# -gt 0 ]; then
+  (cd ../used && exec touch "$@" 2>/dev/null)
   found=$(stat -c '%n %s %Y' "$@" 2>/dev/null)
   echo "$found"
   set -- $found
 fi
 if [ $# -eq 0 ] || [ $# -lt $wanted ]; then
-  find . -name '*.part' -ctime +0 -exec rm -f {} + 2>/dev/null
-  set -- $(df -kP . | tail -n 1)
-  echo "free $4"
+  unused=0
+  for file in $(find . ../used -maxdepth 1 \\( -name '*.part' -ctime +0 \\) -o \\
+      \\( -path '../used/*' -mtime "+$days" \\)); do
+    case $file in *.part) rm -rf "$file" ;; *) unused=$((unused + 1)) ;; esac
+  done
+  echo "unused $unused"
+  set -- $(du -sk .)
+  echo "stored $1"
+  df -kP . | {
+    while read -r _ _ _ last _; do free=$last; done
+    echo "free $free"
+  }
 fi
+"""
+
+# Arguments: store, days, minutes, kibibytes that are to become free. Prints "freed KIBIBYTES".
+# A file in use is one that a run links to. A run links first and looks afterwards whether the
+# file is there; this puts a file aside first and looks afterwards whether it is linked. So
+# whichever comes second sees the other: the run sends it again, or it is put back.
+TRIM_SCRIPT = """
+cd "$1" || exit 1
+aside=trim-$$.part
+linked() { find ../runs ../repeat -type l -exec readlink {} \\; 2>/dev/null; }
+for sha in *; do
+  if [ -f "$sha" ] && ! [ -e "../used/$sha" ]; then : >"../used/$sha"; fi
+done
+unused=$(find ../used -type f -mtime "+$2")
+spared="$(find ../used -type f -mmin "-$3") $(linked)"
+need=$4; freed=0
+mkdir "$aside" || exit 1
+for sha in $(ls -tr ../used); do
+  case $spared in *"/$sha"*) continue ;; esac
+  case $unused in *"/$sha"*) ;; *) if [ $freed -ge "$need" ]; then continue; fi ;; esac
+  if ! [ -f "$sha" ]; then rm -f "../used/$sha"; continue; fi
+  kib=$((($(stat -c %s "$sha") + 1023) / 1024))
+  if mv "$sha" "$aside/"; then freed=$((freed + kib)); fi
+done
+spared=$(linked)
+for file in "$aside"/*; do
+  sha=${file##*/}
+  case $spared in
+    *"/$sha"*) freed=$((freed - ($(stat -c %s "$file") + 1023) / 1024)); mv "$file" . ;;
+    *) rm -f "../used/$sha" ;;
+  esac
+done
+rm -rf "$aside"
+echo "freed $freed"
 """
 
 
@@ -56,7 +118,10 @@ class StoreState:
     """What a look into the store found."""
 
     present: frozenset[str]  # sha256 of the files asked for that are there, whole and sealed
-    free_bytes: int | None  # None: the device does not say, or all that was asked is there
+    # None: the device does not say, or all that was asked is there.
+    free_bytes: int | None
+    stored_bytes: int | None = None
+    unused_files: int | None = None  # for UNUSED_DAYS
 
 
 def look_into_store(
@@ -69,16 +134,42 @@ def look_into_store(
     """
     names = list(files)
     present: set[str] = set()
-    free_bytes = None
+    counts: dict[str, int] = {}
     for start in range(0, max(1, len(names)), NAMES_PER_LOOK):
-        argv = ["sh", "-c", LOOK_SCRIPT, "sh", STORE_DIR, *names[start : start + NAMES_PER_LOOK]]
+        argv = ["sh", "-c", LOOK_SCRIPT, "sh", STORE_DIR, str(UNUSED_DAYS)]
+        argv += names[start : start + NAMES_PER_LOOK]
         result = device.shell(argv, deadline).check("looking into the store", device.serial)
         for line in result.stdout.splitlines():
             name, _, rest = line.partition(" ")
-            if name == "free":
-                free_bytes = int(rest) * 1024 if rest.isdecimal() else None
+            if name in ("free", "stored", "unused") and rest.isdecimal():
+                counts[name] = int(rest)
             elif name in files and rest == f"{files[name].size_bytes} {SEAL_S}":
                 present.add(name)
-    if len(present) < len(names) and free_bytes is None:
-        free_bytes = look_into_store(device, {}, deadline).free_bytes
-    return StoreState(frozenset(present), free_bytes)
+    if len(present) < len(names) and "stored" not in counts:
+        without = look_into_store(device, {}, deadline)
+        return replace(without, present=frozenset(present))
+    return StoreState(
+        frozenset(present),
+        counts["free"] * 1024 if "free" in counts else None,
+        counts["stored"] * 1024 if "stored" in counts else None,
+        counts.get("unused"),
+    )
+
+
+def trim_store(device: Device, state: StoreState, needed_bytes: int, deadline: Deadline) -> int:
+    """Remove what was not used for long, and more if `needed_bytes` want room; bytes freed.
+
+    Nothing that a run uses, and nothing that was looked for within RECENT_MINUTES. Asks the
+    device only if there may be something to remove. Raises the errors of `Device.shell`,
+    CommandFailed.
+    """
+    over_bytes = (state.stored_bytes or 0) + needed_bytes - STORE_LIMIT_BYTES
+    if state.free_bytes is not None:
+        over_bytes = max(over_bytes, needed_bytes - state.free_bytes)
+    if over_bytes <= 0 and not state.unused_files:
+        return 0
+    argv = ["sh", "-c", TRIM_SCRIPT, "sh", STORE_DIR, str(UNUSED_DAYS), str(RECENT_MINUTES)]
+    argv.append(str(max(0, over_bytes + 1023) // 1024))
+    result = device.shell(argv, deadline).check("trimming the store", device.serial)
+    freed = result.stdout.strip().removeprefix("freed ")
+    return int(freed) * 1024 if freed.isdecimal() else 0

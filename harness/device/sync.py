@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from harness.device.wire import AdbFail, Connection
 from harness.errors import BundleCorrupt
@@ -13,6 +14,8 @@ from harness.errors import BundleCorrupt
 HEAD = struct.Struct("<4sI")  # id, length or value
 FRAME_BYTES = 64 * 1024  # the protocol's upper limit for DATA
 FRAMES_PER_WRITE = 16  # 1 MiB: what the adb server puts into one packet
+BLOCK_BYTES = FRAMES_PER_WRITE * FRAME_BYTES
+GATHER_BYTES = 64 * 1024  # small files to a write; with more the device waits for us
 STALL_S = 30.0  # a device that takes nothing for so long is gone
 REGULAR_FILE = 0o100000
 
@@ -20,11 +23,19 @@ REGULAR_FILE = 0o100000
 class SyncStream:
     """The sync service of a device, over a connection with a transport.
 
-    After a FAIL the device hangs up: the stream is of no more use.
+    Files follow one another without waiting for the device's word on each, small ones many
+    to a packet; `finish` waits for all of them. After a FAIL the device hangs up: the stream
+    is of no more use.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._pending = bytearray()
+        self._unanswered = 0
+        # One block: DATA frames, each behind its head, which files are read straight into.
+        self._block = memoryview(bytearray(FRAMES_PER_WRITE * (HEAD.size + FRAME_BYTES)))
+        starts = range(0, len(self._block), HEAD.size + FRAME_BYTES)
+        self._frames = [self._block[start + HEAD.size :][:FRAME_BYTES] for start in starts]
         connection.stall_s = STALL_S
         connection.request("sync:")
 
@@ -37,51 +48,84 @@ class SyncStream:
     ) -> int:
         """Write a file on the device, mode 0755, modification time `mtime_s`.
 
-        `on_bytes` is called with the size of each piece that was sent. Returns the
-        file's size in bytes. Raises AdbFail with the device's reason, and BundleCorrupt
-        when the local file cannot be read.
+        It is not known to be there before `finish`. `on_bytes` is called with the size of
+        each piece as it is read. Returns the file's size in bytes. Raises AdbFail with the
+        device's reason, for this file or one before it, and BundleCorrupt when the local
+        file cannot be read.
         """
         sent_bytes = 0
         try:
-            local_file = local_path.open("rb", buffering=0)
+            local_fd = os.open(local_path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as err:
             raise unreadable(local_path, err) from err
-        with local_file:
-            self._write(_head(b"SEND", f"{remote_path},{REGULAR_FILE | 0o755}"))
-            buffer = bytearray(FRAMES_PER_WRITE * (HEAD.size + FRAME_BYTES))
-            while True:
-                filled, file_bytes = _fill(buffer, local_file, local_path)
-                if filled == 0:
+        try:
+            self._pending += _head(b"SEND", f"{remote_path},{REGULAR_FILE | 0o755}")
+            while (size := self._read_block(local_fd, sent_bytes, local_path)) > 0:
+                self._put_block(size)
+                sent_bytes += size
+                on_bytes(size)
+                if size < BLOCK_BYTES:
                     break
-                self._write(memoryview(buffer)[:filled])
-                sent_bytes += file_bytes
-                on_bytes(file_bytes)
-        self._write(HEAD.pack(b"DONE", mtime_s))
-        self._read_reply()
+        finally:
+            os.close(local_fd)
+        self._pending += HEAD.pack(b"DONE", mtime_s)
+        self._unanswered += 1
         return sent_bytes
 
-    def quit(self) -> None:
+    def finish(self) -> None:
+        """Wait until the device has said of each file that it is there, and end the service."""
+        self._flush()
+        while self._unanswered:
+            self._read_reply()
         self._connection.send(HEAD.pack(b"QUIT", 0))
 
-    def _write(self, data: bytes | memoryview) -> None:
+    def _read_block(self, local_fd: int, offset: int, path: Path) -> int:
+        """Read into the frames of the block; bytes read."""
+        try:
+            return os.preadv(local_fd, self._frames, offset)
+        except OSError as err:
+            raise unreadable(path, err) from err
+
+    def _put_block(self, size: int) -> None:
+        """Send the `size` bytes of a file that lie in the block, or put them with others."""
+        used = 0
+        for start in range(0, size, FRAME_BYTES):
+            frame_bytes = min(FRAME_BYTES, size - start)
+            HEAD.pack_into(self._block, used, b"DATA", frame_bytes)
+            used += HEAD.size + frame_bytes
+        if size > FRAME_BYTES or len(self._pending) + used > GATHER_BYTES:
+            self._flush()
+        if size > FRAME_BYTES:
+            self._write(self._block[:used])
+        else:
+            self._pending += self._block[:used]
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._write(self._pending)
+            self._pending = bytearray()
+
+    def _write(self, data: bytearray | memoryview) -> None:
         # A device that cannot go on says so in mid-file and reads no further. Its reason
         # would be lost if we wrote until the connection breaks.
-        if self._connection.has_input():
+        while self._connection.has_input():
             self._read_reply()
         try:
             self._connection.send(data)
         except ConnectionError:
-            self._read_reply()
+            with suppress(EOFError):
+                while True:
+                    self._read_reply()
             raise
 
     def _read_reply(self) -> None:
         status, length = HEAD.unpack(self._connection.read_exact(HEAD.size))
-        if status == b"OKAY":
-            return
         if status == b"FAIL":
             reason = self._connection.read_exact(length)
             raise AdbFail(reason.decode("utf-8", "replace"))
-        raise AdbFail(f"protocol fault: {status!r} instead of OKAY or FAIL")
+        if status != b"OKAY":
+            raise AdbFail(f"protocol fault: {status!r} instead of OKAY or FAIL")
+        self._unanswered -= 1
 
 
 def unreadable(path: Path, err: OSError) -> BundleCorrupt:
@@ -92,21 +136,3 @@ def unreadable(path: Path, err: OSError) -> BundleCorrupt:
 def _head(name: bytes, text: str) -> bytes:
     encoded = text.encode("utf-8", "surrogateescape")
     return HEAD.pack(name, len(encoded)) + encoded
-
-
-def _fill(buffer: bytearray, file: BinaryIO, path: Path) -> tuple[int, int]:
-    """Fill `buffer` with DATA frames: (bytes of the buffer used, bytes of the file in them)."""
-    view = memoryview(buffer)
-    filled = file_bytes = 0
-    while filled < len(buffer):
-        start = filled + HEAD.size
-        try:
-            size = file.readinto(view[start : start + FRAME_BYTES])  # type: ignore[attr-defined]
-        except OSError as err:
-            raise unreadable(path, err) from err
-        if not size:
-            break
-        HEAD.pack_into(buffer, filled, b"DATA", size)
-        filled = start + size
-        file_bytes += size
-    return filled, file_bytes

@@ -95,19 +95,23 @@ class Phone:
 
     def free_bytes(self) -> int:
         """What can still be pushed; never more than the host's disk has."""
-        left = self._capacity_bytes - self.disk.used_bytes()
+        return self._free_beside(self.disk.used_bytes())
+
+    def _free_beside(self, used_bytes: int) -> int:
+        left = self._capacity_bytes - used_bytes
         return max(0, min(left, shutil.disk_usage(self.disk.root_dir).free))
 
     def refresh_vitals(self) -> None:
         """Bring the figures that commands read up to date."""
         now_s = time.monotonic()
         uptime_s = now_s - self._boot_time_s
+        used_bytes = self.disk.used_bytes()
         vitals = Vitals(
             uptime_s=uptime_s,
             heating_c=self.faults.heat * uptime_s
             + self.progress.work_heat_c(self.faults.work_heat, now_s),
-            used_bytes=self.disk.used_bytes(),
-            free_bytes=self.free_bytes(),
+            used_bytes=used_bytes,
+            free_bytes=self._free_beside(used_bytes),
         )
         write_vitals(self.disk.root_dir, self.profile, vitals)
 

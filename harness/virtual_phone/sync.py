@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _STAT_V2 = struct.Struct("<4sIQQIIIIQqqq")
 _DENT_V1 = struct.Struct("<4sIIII")
 _DENT_V2 = struct.Struct("<4sIQQIIIIQqqqI")
 _U32 = 0xFFFFFFFF
+_SHORTEST_SLEEP_S = 0.005  # shorter ones take longer than they should
 
 
 async def serve_sync(phone: Phone, link: Link, stream: Stream) -> None:
@@ -58,6 +60,8 @@ class _SyncSession:
         self._link = link
         self._stream = stream
         self._reader = ByteReader(stream)
+        self._link_free_s = 0.0  # when a slow link has brought what was sent so far
+        self._room_bytes: int | None = None  # looked up once: it takes a walk over the disk
 
     async def run(self) -> None:
         while True:
@@ -161,7 +165,9 @@ class _SyncSession:
             upload.fail("the host went away")
             raise
         if upload.error is not None:
+            self._room_bytes = None
             return
+        self._room_bytes = upload.room_bytes - upload.written_bytes
         try:
             self._complete(upload, mode, mtime_s, bytes(link_target))
         except OSError as err:
@@ -189,7 +195,9 @@ class _SyncSession:
             reason = getattr(err, "strerror", None) or str(err)
             message = f"couldn't create file: {reason}"
             return _Upload(Path(), None, 0, error=message)
-        return _Upload(path, file_fd, self._phone.free_bytes())
+        if self._room_bytes is None:
+            self._room_bytes = self._phone.free_bytes()
+        return _Upload(path, file_fd, self._room_bytes)
 
     async def _take_data(self, upload: _Upload, link_target: bytearray | None) -> int:
         """Take DATA chunks until DONE; returns the modification time in seconds."""
@@ -214,7 +222,10 @@ class _SyncSession:
         begin = progress.pushed_bytes
         progress.pushed_bytes = end = begin + len(piece)
         if faults.slow_link is not None:
-            await asyncio.sleep(len(piece) / faults.slow_link)
+            now_s = time.monotonic()
+            self._link_free_s = max(now_s, self._link_free_s) + len(piece) / faults.slow_link
+            if self._link_free_s - now_s > _SHORTEST_SLEEP_S:
+                await asyncio.sleep(self._link_free_s - now_s)
         if faults.corrupt_push is not None and begin <= faults.corrupt_push < end:
             spoilt = bytearray(piece)
             spoilt[faults.corrupt_push - begin] ^= 0xFF

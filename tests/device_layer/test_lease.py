@@ -169,8 +169,8 @@ def test_lease_taken_over_sweeps_what_the_dead_left(
     while not (orphan / ".group").exists() or not (orphan / ".group").read_text():
         pass
     pid = int((orphan / ".group").read_text())
-    part = store / f"{'0' * 64}.{token}-beef.part"
-    part.touch()
+    part = store / f"{token}-beef.part"
+    part.mkdir()
     with take_lease(bench.device) as lease:
         assert lease.dead_token == token
     assert not is_running(pid)

@@ -68,11 +68,13 @@ def test_deploy_file_changed_in_the_store_is_sent_again(
 
 def test_deploy_another_push_under_way_is_left_alone(bench: Bench, make_file: FileMaker) -> None:
     deploy(bench.device, {})
-    part = bench.store_dir / ("0" * 64 + ".77-abcd.part")
+    part = bench.store_dir / "77-abcd.part" / ("0" * 64)
+    part.parent.mkdir()
     part.write_bytes(b"half")
     deploy(bench.device, {"a": make_file("a", os.urandom(9))})
     assert part.exists()
     part.unlink()
+    part.parent.rmdir()
 
 
 def test_deploy_wrong_sha256_of_the_local_file_blames_the_bundle(
@@ -82,6 +84,17 @@ def test_deploy_wrong_sha256_of_the_local_file_blames_the_bundle(
     with pytest.raises(BundleCorrupt, match="sha256"):
         deploy(bench.device, {"a": wrong})
     assert not (bench.store_dir / ("0" * 64)).exists()
+
+
+def test_deploy_large_file_is_hashed_as_it_arrives(bench: Bench, make_file: FileMaker) -> None:
+    content = os.urandom(push.FOLLOW_BYTES + 12_345)
+    wrong = os.urandom(push.FOLLOW_BYTES)
+    files = {"a": make_file("a", content), "small": make_file("small", b"small")}
+    assert deploy(bench.device, files).pushed_files == 2
+    assert (bench.store_dir / files["a"].sha256).read_bytes() == content
+    with pytest.raises(BundleCorrupt, match="sha256"):
+        deploy(bench.device, {"b": replace(make_file("b", wrong), sha256="b" * 64)})
+    assert not (bench.store_dir / ("b" * 64)).exists()
 
 
 def test_deploy_truncated_local_file_blames_the_bundle(
@@ -120,7 +133,7 @@ def test_deploy_wrong_on_arrival_twice_is_an_error(
     start_bench: BenchStarter, make_file: FileMaker
 ) -> None:
     bench = start_bench()
-    bench.install("sha256sum", f"echo {'0' * 64}")
+    bench.install("sha256sum", f'for f in "$@"; do echo "{"0" * 64}  $f"; done')
     with pytest.raises(TransferCorrupt) as caught:
         deploy(bench.device, {"a": make_file("a", b"content")})
     assert caught.value.serial == bench.device.serial
