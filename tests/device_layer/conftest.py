@@ -8,10 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.device import Device, LocalFile, PrivateServer, open_device, start_private_server
+from harness.device import (
+    Device,
+    LocalFile,
+    PrivateServer,
+    RunPlan,
+    open_device,
+    start_private_server,
+)
 from harness.virtual_phone import VirtualPhone, start_virtual_phone
 
 WAIT_S = 10.0
@@ -44,6 +52,7 @@ class Bench:
 
 PhoneStarter = Callable[..., VirtualPhone]
 FileMaker = Callable[..., LocalFile]
+PlanMaker = Callable[..., RunPlan]
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +136,19 @@ def make_file(tmp_path: Path) -> FileMaker:
         path = tmp_path / name
         path.write_bytes(content)
         return LocalFile(path, hashlib.sha256(content).hexdigest(), len(content))
+
+    return make
+
+
+@pytest.fixture
+def make_plan(make_file: FileMaker) -> PlanMaker:
+    """make_plan("sh code", timeout_s=..., files=...)."""
+
+    def make(code: str, timeout_s: float = 20.0, **options: Any) -> RunPlan:
+        files = {"runner": make_file("runner", f"#!/bin/sh\n{code}\n".encode())}
+        files |= options.pop("files", {})
+        request = options.pop("request_json", b"{}")
+        return RunPlan(files, request, "runner", timeout_s, **options)
 
     return make
 

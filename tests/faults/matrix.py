@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,22 +29,17 @@ from harness.device.lease import new_token, run_lease, take_lease
 from harness.errors import DeviceBusy, HarnessError
 from harness.runs import CaseRun, RunRequest, make_plan, run_case
 from harness.runtime import load_runtime
-from harness.virtual_phone import VirtualPhone, start_virtual_phone
+from harness.virtual_phone import VirtualPhone
 
 from ..front.sessions import PhoneDisk
 from ..front.workplace import RED, Workplace
+from .others import SERVER_ANSWERS, fake_server, free_port, signal_server, start_phone
 from .rows import PASSES, Row
 
 TIMEOUT_S = 6.0
 LEASE_S = 4
 SETTLE_S = 12.0
 ANSWER = "the shape is red"
-# What servers answer that are of no use; nothing, for one that hangs.
-SERVER_ANSWERS = {
-    "old_server": b"OKAY00040010",
-    "other_server": b"HTTP/1.1 400 Bad Request\r\n\r\n",
-    "mute_server": b"",
-}
 
 
 @dataclass(frozen=True)
@@ -162,22 +156,6 @@ def attempts_of(folder: Path, name: str) -> int:
     return count
 
 
-@contextmanager
-def start_phone(
-    name: str, server: PrivateServer, faults: tuple[str, ...]
-) -> Iterator[VirtualPhone]:
-    """A phone that the server has tried to connect to."""
-    phone = start_virtual_phone("SM8750", name, faults=faults, timeout_s=60.0)
-    with phone:
-        with suppress(Exception):
-            server.server.ask(f"host:connect:{phone.serial}", Deadline(5.0))
-        if "offline" in faults:
-            time.sleep(1.0)  # until the server has noticed
-        yield phone
-        with suppress(Exception):
-            server.server.ask(f"host:disconnect:{phone.serial}", Deadline(5.0))
-
-
 def _under_the_fault(trial: Trial) -> tuple[str, HarnessError | None]:
     special = trial.row.special
     work = trial.site.workplace(trial.name, trial.row)
@@ -241,15 +219,6 @@ def _when_running(trial: Trial, during: ExitStack, act: Callable[[], None]) -> N
     thread = threading.Thread(target=watch)
     thread.start()
     during.callback(thread.join)
-
-
-def signal_server(server: PrivateServer, number: int) -> None:
-    """A signal to the adb server's own process, a child of the shell that watches over it."""
-    shell = server._process.pid
-    for child in Path(f"/proc/{shell}/task/{shell}/children").read_text().split():
-        with suppress(OSError):  # the watcher beside it comes and goes
-            if b"adb" in Path(f"/proc/{child}/cmdline").read_bytes():
-                os.kill(int(child), number)
 
 
 def _two_sessions(trial: Trial, work: Workplace) -> str:
@@ -338,35 +307,3 @@ def _next(trial: Trial) -> str:
     except DeviceBusy as err:
         return f"the lease is still held: {err.problem}"
     return outcome
-
-
-@contextmanager
-def fake_server(answer: bytes) -> Iterator[int]:
-    """A port where something answers that is no adb server we can use."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        ended = threading.Event()
-
-        def serve() -> None:
-            held = []
-            listener.settimeout(0.1)
-            while not ended.is_set():
-                with suppress(TimeoutError):
-                    link, _ = listener.accept()
-                    held.append(link)
-                    if answer:
-                        link.sendall(answer)
-            for link in held:
-                link.close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1]
-        ended.set()
-        thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
