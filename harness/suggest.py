@@ -81,7 +81,7 @@ def _medians(record: Record) -> Iterable[tuple[Group, float]]:
     context = record.context
     if context.simulated or context.model is None or context.soc is None:
         return
-    clean = [sample.metrics for sample in record.samples if not sample.throttled]
+    clean = [s.metrics for s in record.samples if not s.throttled and s.side != "old"]
     for metric in METRIC_KINDS:
         values = [value for metrics in clean if (value := metrics.get(metric))]
         if values:

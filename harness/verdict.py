@@ -235,6 +235,8 @@ def _judge_repeats(
     where = f"metric {bound.metric}, {bound.holds_for}; {bound.place}"
     subject = _spoken(bound.metric)
     against = f"the {name} {limit:g} {metric.unit} for {phone.soc_id}"
+    if bound.origin == "baseline":
+        against += f" that the baseline gives ({bound.note})"
     left_out = told_left_out(measurement)
     if estimate is None or decision.outcome == "undecided":
         told = "" if estimate is None else f": {told_estimate(estimate, metric.unit)}"

@@ -39,6 +39,7 @@ _KINDS = {
     "perf": "rates against the floors of the SoC",
     "size": "PTE sizes against their ceilings",
     "demand(name)": "made for the specs whose accuracy section has that demand",
+    "asked(name)": "made where the command line has that option",
 }
 _SESSION_FIXTURE = "harness_session"
 
@@ -123,6 +124,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     state = metafunc.config.stash[_STATE]
     per_case = "case" in metafunc.fixturenames
+    asked = metafunc.definition.get_closest_marker("asked")
+    if asked and getattr(state.options, asked.args[0]) is None:
+        metafunc.parametrize(["subject"], [])
+        return
     marker = metafunc.definition.get_closest_marker("demand")
     specs = specs_that_demand(state.specs.values(), marker.args[0] if marker else None)
     params = parameter_sets(state.options, specs, per_case=per_case)
@@ -137,7 +142,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     state = config.stash[_STATE]
     # pytest keeps a place for a test without any parameter; nobody demanded it.
-    items[:] = [i for i in items if not i.get_closest_marker("demand") or subject_of(i)]
+    items[:] = [item for item in items if not _is_conditional(item) or subject_of(item)]
     if state.options.pre_gen_pte is not None:
         sentence, other = leave_out_other_models(state.options.pre_gen_pte, items)
         if other:
@@ -228,6 +233,10 @@ def add_facts(
             record_property(name, value)
 
     return add
+
+
+def _is_conditional(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("demand", "asked"))
 
 
 def _load_specs(options: Options) -> dict[str, Spec]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.bundle import Bundle
 from harness.device import Device
 from harness.device.state import fixed_performance
 from harness.front.options import Options
+from harness.perf.compare import Side
 from harness.perf.floor import Decision
-from harness.perf.measure import Measurement, Sample, measure
+from harness.perf.measure import Measurement, Sample, measure, measure_blocks
 from harness.perf.plan import Plan
+from harness.perf.sequential import BLOCK_LOOKS, MOST_BLOCKS
 from harness.perf.verdicts import told_estimate
 from harness.repeats import FitRule, PhoneStand
 from harness.runs import RunRequest
@@ -44,18 +46,33 @@ def measure_on(
         return Measured(stand.device.serial, measure(stand, plan, is_decided))
 
 
+def compare_on(
+    stand: PhoneStand, plan: Plan, seed: str, is_decided: Callable[[Sequence[Sample]], bool]
+) -> Measured:
+    """Blocks of old and new runs of what the stand has for either side."""
+    with fixed_performance(stand.device) as fixed:
+        mode = ", in fixed-performance mode" if fixed else ""
+        stand.say(
+            f"comparing {stand.requests['old'].bundle.dir} with {stand.requests['new'].bundle.dir} "
+            f"on {stand.device.serial}{mode}: {stand.requests['new'].fixed_tokens} tokens a run, "
+            f"{min(BLOCK_LOOKS)} to {MOST_BLOCKS} blocks of two old and two new runs, "
+            f"{plan.cool_down_s:g} s apart"
+        )
+        return Measured(stand.device.serial, measure_blocks(stand, plan, seed, is_decided))
+
+
 def make_stand(
     device: Device,
     runtime: Runtime,
-    request: RunRequest,
+    requests: Mapping[Side, RunRequest],
     said: tuple[MeasuringRule, Options],
     say: Callable[[str], None],
 ) -> PhoneStand:
-    """A phone to measure one bundle on; `said` is what spec and command line say."""
+    """A phone to measure bundles on; `said` is what spec and command line say."""
     rule, options = said
     wait_s = rule.fit_wait_s if options.fit_wait_s is None else options.fit_wait_s
     fit = FitRule(rule.limits, wait_s)
-    return PhoneStand(device, runtime, {"new": request}, fit, say)
+    return PhoneStand(device, runtime, requests, fit, say)
 
 
 def measuring_request(bundle: Bundle, spec: Spec, mode: Mode, timeout_s: float) -> RunRequest:
@@ -83,6 +100,12 @@ def measuring_plan(options: Options, spec: Spec) -> Plan:
     if options.perf_budget_s is not None:
         plan = replace(plan, budget_s=options.perf_budget_s)
     return plan
+
+
+def comparing_plan(options: Options, spec: Spec) -> Plan:
+    """The same for twice as many runs."""
+    plan = measuring_plan(options, spec)
+    return plan if options.perf_budget_s is not None else replace(plan, budget_s=2 * plan.budget_s)
 
 
 def told_progress(what: str, bounds: Sequence[MetricBound], decisions: Sequence[Decision]) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+from harness.baseline import Baseline, load_baseline
 from harness.bench.phones import Phone, Wish
 from harness.errors import InputError
 from harness.front.bench_options import BenchOptions, add_bench_options, read_bench_options
@@ -44,6 +45,8 @@ class Options:
     journal: Path | None
     cool_down_s: float | None
     perf_budget_s: float | None
+    compared: tuple[Path, Path] | None  # old and new bundles; the new ones are `pre_gen_pte` too
+    baseline: Baseline | None
     fit_wait_s: float | None
     inconclusive: Literal["inconclusive", "fail", "pass", "xfail"]
 
@@ -115,6 +118,20 @@ def _add_measuring_options(group: pytest.OptionGroup) -> None:
         "--fit-wait", **seconds, help="how long a phone may take to become fit (the spec's: 600)"
     )
     group.addoption(
+        "--compare-pte",
+        nargs=2,
+        type=Path,
+        metavar=("OLD", "NEW"),
+        help="two bundles, or folders of them: is NEW slower than OLD on the same phone? Every "
+        "other check is about NEW",
+    )
+    group.addoption(
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="a journal of earlier results: is the model slower than it was?",
+    )
+    group.addoption(
         "--inconclusive",
         choices=("inconclusive", "fail", "pass", "xfail"),
         default="inconclusive",
@@ -154,13 +171,18 @@ def read_options(config: pytest.Config) -> Options:
     Raises:
         InputError: they contradict each other, or name an unknown SoC.
     """
+    compared = config.getoption("--compare-pte")
+    given: Path | None = config.getoption("--pre-gen-pte")
+    if compared is not None and given is not None:
+        problem = "--compare-pte and --pre-gen-pte contradict each other"
+        raise InputError("reading the command line", problem, hint="--compare-pte OLD NEW alone")
     options = Options(
         specs_dir=config.getoption("--specs"),
         soc=config.getoption("--soc"),
         serials=tuple(config.getoption("--serial")),
         adb_host=config.getoption("--adb-host"),
         adb_port=config.getoption("--adb-port"),
-        pre_gen_pte=config.getoption("--pre-gen-pte"),
+        pre_gen_pte=given if compared is None else compared[1],
         runtime=config.getoption("--runtime"),
         runner=config.getoption("--runner"),
         compile_only=config.getoption("--compile-only"),
@@ -177,11 +199,19 @@ def read_options(config: pytest.Config) -> Options:
         journal=config.getoption("--journal"),
         cool_down_s=config.getoption("--cool-down"),
         perf_budget_s=config.getoption("--perf-budget"),
+        compared=None if compared is None else (compared[0], compared[1]),
+        baseline=_read_baseline(config),
         fit_wait_s=config.getoption("--fit-wait"),
         inconclusive=config.getoption("--inconclusive"),
     )
     _check(options)
     return options
+
+
+def _read_baseline(config: pytest.Config) -> Baseline | None:
+    """Read before any test writes to the journal, which may be the same file."""
+    path: Path | None = config.getoption("--baseline")
+    return None if path is None else load_baseline(path)
 
 
 def wanted_places(options: Options) -> tuple[Place, ...]:
@@ -211,7 +241,8 @@ def _check(options: Options) -> None:
     if options.soc is not None:
         find_soc(options.soc)
     if options.compile_only and options.pre_gen_pte:
-        raise InputError(doing, "--compile-only and --pre-gen-pte contradict each other")
+        name = "--compare-pte" if options.compared else "--pre-gen-pte"
+        raise InputError(doing, f"--compile-only and {name} contradict each other")
     if options.compile_only and options.soc is None:
         raise InputError(doing, "--compile-only needs --soc", hint="--soc SM8750")
     if options.runner is not None and not options.runner.is_file():
@@ -225,6 +256,18 @@ def _check(options: Options) -> None:
         )
     if options.bench.is_pool:
         _check_pool(options)
+    _check_measuring(options)
+
+
+def _check_measuring(options: Options) -> None:
+    doing = "reading the command line"
+    if options.compared is not None and options.runner is not None:
+        raise InputError(
+            doing,
+            "--compare-pte and --runner contradict each other",
+            expected="our own runner, which can be told how many tokens to make",
+            hint="leave --runner out",
+        )
     for name, value in (
         ("--cool-down", options.cool_down_s),
         ("--perf-budget", options.perf_budget_s),

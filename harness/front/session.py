@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,32 +12,22 @@ from harness.bench.attempts import Attempts
 from harness.bench.evidence import Evidence
 from harness.bench.ledger import Ledger
 from harness.bench.pool import LeasedPhone
-from harness.bundle import Bundle, check_bundle, find_bundle
-from harness.device import Device
+from harness.bundle import Bundle
+from harness.device import Device, RunPlan
 from harness.errors import DeviceError, HarnessError, InputError
-from harness.foreign import ForeignFolder, find_foreign
 from harness.foreign_runs import ForeignCaseRun, ForeignRunner, run_foreign_case
+from harness.front.bundles import WantedBundle, provide_bundle
 from harness.front.console import Console
-from harness.front.measuring import (
-    Measured,
-    make_stand,
-    measure_on,
-    measuring_plan,
-    measuring_request,
-    told_progress,
-)
 from harness.front.options import Options, Place, wanted_places
 from harness.front.phones import Phones
 from harness.front.run_records import RecordedRun, RunRecords, run_key
 from harness.front.session_folder import SessionFolder
-from harness.manifest import ANY_SOC
-from harness.perf.measure import Sample
 from harness.roofline import dram_bounds
 from harness.runs import CaseRun, RunRequest, make_plan, run_case
 from harness.runtime import Runtime, check_runtime, find_runtime, load_runtime
 from harness.socs import Soc, find_soc
-from harness.spec import Case, MetricBound, Spec
-from harness.verdict import Phone, decide_bound
+from harness.spec import Case, Spec
+from harness.verdict import Phone
 from harness.vocabulary import Backend, Mode, Target
 
 _Made = TypeVar("_Made")
@@ -138,7 +128,13 @@ class Session:
         """A bundle that serves the subject's mode: given, cached or compiled now."""
         mode = self._bundle_mode(subject)
         key = ("bundle", subject.spec.model, mode, subject.place)
-        return self._once(key, lambda: self._find_or_compile(subject, mode))
+        return self._once(key, lambda: self._find_bundle(subject, mode))
+
+    def wanted_bundle(self, subject: Subject, mode: Mode | None = None) -> WantedBundle:
+        """What a bundle must be to serve the subject; `mode` is the one it is made for."""
+        soc, target, backend = self.soc(subject), self.target(subject), self.backend(subject)
+        made_for = mode or subject.mode
+        return WantedBundle(subject.spec, soc, made_for, subject.mode, target, backend)
 
     def runtime(self, subject: Subject) -> Runtime:
         """The Runtime for the subject's device: `--runtime`, cached or built now."""
@@ -157,8 +153,7 @@ class Session:
     def follow(self, subject: Subject, case_name: str, token_ids: tuple[int, ...]) -> CaseRun:
         """A run in which the model is fed these tokens as its last reply; its logits come back."""
         key = ("followed", subject.spec.model, subject.mode, subject.place, case_name)
-        with self._giving_up(subject, DeviceError):
-            run = self._once(key, lambda: self._follow(subject, case_name, token_ids)).run
+        run = self.remember(subject, key, lambda: self._follow(subject, case_name, token_ids)).run
         assert isinstance(run, CaseRun), "no foreign runner was asked for"
         return run
 
@@ -176,35 +171,24 @@ class Session:
 
     def _recorded(self, subject: Subject, case: Case) -> RecordedRun:
         key = ("run", subject.spec.model, subject.mode, subject.place, case.name)
+        return self.remember(subject, key, lambda: self._run(subject, case))
+
+    def remember(self, subject: Subject, key: object, make: Callable[[], _Made]) -> _Made:
+        """What `make` gave the first time; its trouble with a device gives the device up."""
         with self._giving_up(subject, DeviceError):
-            return self._once(key, lambda: self._run(subject, case))
+            return self._once(key, make)
 
-    def measure(self, subject: Subject, bounds: Sequence[MetricBound]) -> Measured:
-        """Repeats of the spec's first case until each bound is decided, or time is over."""
-        key = ("measured", subject.spec.model, subject.mode, subject.place)
-        with self._giving_up(subject, DeviceError):
-            return self._once(key, lambda: self._measure(subject, bounds))
-
-    def _measure(self, subject: Subject, bounds: Sequence[MetricBound]) -> Measured:
-        phone, runtime = self.phone(subject), self.runtime(subject)
-        request = measuring_request(
-            self.bundle(subject), subject.spec, subject.mode, self.options.run_timeout_s
-        )
-
-        def is_decided(clean: Sequence[Sample]) -> bool:
-            metrics = [sample.metrics for sample in clean]
-            decisions = [decide_bound(bound, phone, metrics) for bound in bounds]
-            self._console.say(told_progress(str(subject), bounds, decisions))
-            return all(decision.outcome != "undecided" for decision in decisions)
-
-        def measure_leased(leased: LeasedPhone) -> Measured:
-            rule = subject.spec.measurement
-            stand = make_stand(leased.device, runtime, request, (rule, self.options), self.say)
-            return measure_on(stand, measuring_plan(self.options, subject.spec), is_decided)
-
+    def on_some_phone(
+        self,
+        subject: Subject,
+        what: str,
+        action: Callable[[LeasedPhone], _Made],
+        plan: RunPlan,
+    ) -> _Made:
+        """What `action` gives on whichever phone is free, on another one if that gives trouble."""
         pool, wish = self._phones.pool(subject.place), self._phones.wish(subject.place)
         attempts = Attempts(pool, self.options.bench.retries, self._evidence)
-        return attempts.run(wish, str(request), measure_leased, make_plan(runtime, request))
+        return attempts.run(wish, what, action, plan)
 
     def phone(self, subject: Subject) -> Phone:
         """The subject's device as verdicts know it."""
@@ -252,9 +236,7 @@ class Session:
                 run = run_foreign_case(leased.device, runtime, foreign, request, on_push)
                 return RecordedRun(serial, run)
 
-        pool, wish = self._phones.pool(subject.place), self._phones.wish(subject.place)
-        attempts = Attempts(pool, self.options.bench.retries, self._evidence)
-        return attempts.run(wish, str(request), run_on, make_plan(runtime, request))
+        return self.on_some_phone(subject, str(request), run_on, make_plan(runtime, request))
 
     def _foreign_runner(self, case: Case) -> ForeignRunner | None:
         """ExecuTorch's own runner, where `--runner` asks for it."""
@@ -267,36 +249,9 @@ class Session:
         both = self._modes >= {"kv", "hybrid"} and "hybrid" in subject.spec.modes
         return "hybrid" if both and self.options.pre_gen_pte is None else subject.mode
 
-    def _find_or_compile(self, subject: Subject, mode: Mode) -> Bundle:
-        soc, target, backend = self.soc(subject), self.target(subject), self.backend(subject)
-        given = self.options.pre_gen_pte
-        if given is not None:
-            foreign = find_foreign(given)
-            if foreign is not None:
-                return self._adopt(foreign, subject)
-            made_for = soc.id if backend == "qnn" else ANY_SOC
-            bundle = find_bundle(given, subject.spec.model, made_for, mode)
-            check_bundle(bundle, subject.spec, soc, subject.mode, target, backend)
-            return bundle
-        from harness.compile import BundleRequest, compile_bundle
-
-        request = BundleRequest(subject.spec, soc, mode, target, backend)
-        with self._console.compile_progress(str(request)) as on_stage:
-            bundle = compile_bundle(request, None, on_stage, self._console.say)
-        check_bundle(bundle, subject.spec, soc, subject.mode, target, backend)
-        return bundle
-
-    def _adopt(self, foreign: ForeignFolder, subject: Subject) -> Bundle:
-        """A bundle around PTEs without a manifest, which ExecuTorch's `llama.py` wrote."""
-        from harness.compile import BundleRequest
-        from harness.compile.adopt import adopt_foreign
-
-        soc, target = self.soc(subject), self.target(subject)
-        request = BundleRequest(subject.spec, soc, subject.mode, target)
-        with self._console.compile_progress(f"the cases of {subject.spec.model}") as on_stage:
-            bundle = adopt_foreign(foreign, request, on_stage, self._console.say)
-        check_bundle(bundle, subject.spec, soc, subject.mode, target)
-        return bundle
+    def _find_bundle(self, subject: Subject, mode: Mode) -> Bundle:
+        wanted = self.wanted_bundle(subject, mode)
+        return provide_bundle(wanted, self.options.pre_gen_pte, self._console)
 
     def _find_runtime(self, subject: Subject) -> Runtime:
         facts, soc, backend = self.device(subject).facts, self.soc(subject), self.backend(subject)

@@ -32,13 +32,16 @@ def told_left_out(measurement: Measurement) -> str:
     return f"; {count} throttled repeat{'s' if count > 1 else ''} left out" if count else ""
 
 
+def why_no_more(measurement: Measurement) -> str:
+    """Why the repeats ended."""
+    if measurement.end == "unfit":
+        return f"the phone did not become fit: {measurement.reason}"
+    return _WHY_NO_MORE[measurement.end]
+
+
 def why_undecided(measurement: Measurement, values: Sequence[float]) -> str:
     """Why there are no more repeats although nothing is decided."""
-    count = len(values)
-    if measurement.end == "unfit":
-        why = f"the phone did not become fit: {measurement.reason}"
-    else:
-        why = _WHY_NO_MORE[measurement.end]
+    count, why = len(values), why_no_more(measurement)
     if count < FEWEST_SAMPLES:
         return f"{count} clean repeats of at least {FEWEST_SAMPLES}: {why}"
     later = next_look(count)

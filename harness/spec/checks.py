@@ -24,8 +24,8 @@ from harness.spec.yaml_source import YamlSource
 
 # Model and family become pytest markers beside these.
 RESERVED_MARKERS = frozenset(
-    {"accuracy", "perf", "size", "device", "compile", "demand", "timeout", "parametrize", "skip"}
-    | {"skipif", "xfail", "usefixtures", "filterwarnings"}
+    {"accuracy", "perf", "size", "device", "compile", "demand", "asked", "timeout", "parametrize"}
+    | {"skip", "skipif", "xfail", "usefixtures", "filterwarnings"}
 )
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.spec.images import ImageSource
 from harness.spec.recipe import Recipe
@@ -203,7 +203,8 @@ class MetricBound:
     """Bounds of one metric, per SoC; they hold under `holds_for` only.
 
     A lower bound (floor) where the metric is better when higher, else an upper one (ceiling);
-    both are inclusive. `per_serial` goes before `per_soc`.
+    both are inclusive. `per_serial` goes before `per_soc`. One that is no demand of a spec
+    but was made of earlier results says so in `origin`.
     """
 
     metric: str
@@ -212,6 +213,7 @@ class MetricBound:
     per_serial: Mapping[str, float]
     note: str | None
     place: SpecPlace
+    origin: Literal["spec", "baseline"] = "spec"
 
     def value_for(self, soc_id: str, serial: str | None = None) -> float | None:
         """The bound for a phone, None if there is none for its SoC."""

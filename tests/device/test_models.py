@@ -11,6 +11,12 @@ from harness.bundle import Bundle
 from harness.dram_share import impossible_floors
 from harness.foreign_runs import ForeignCaseRun
 from harness.front.checks import require_thresholds, settle, summary_note, summary_word
+from harness.front.rates import (
+    baseline_bounds,
+    conditions_of,
+    measurable_bounds,
+    measure_rates,
+)
 from harness.front.recording import Facts, context_of
 from harness.front.session import Session, Subject
 from harness.front.table import Row
@@ -19,7 +25,6 @@ from harness.runs import CaseRun
 from harness.spec import Case, Conditions
 from harness.verdict import (
     Verdict,
-    bounds_to_measure,
     judge_answer,
     judge_bounds,
     judge_measurement,
@@ -65,19 +70,19 @@ def rate_verdicts(
     """One per floor. Under `--strict` a floor that does not know this SoC is an error."""
     phone = harness_session.phone(subject)
     metrics = first_run.metrics
-    made = bundle.manifest
-    conditions = Conditions(subject.mode, made.max_seq_len, made.target, made.backend)
+    conditions = conditions_of(harness_session, subject)
     bounds = (*subject.spec.floors, *subject.spec.metric_ceilings)
     for sentence in impossible_floors(subject.spec.floors, phone.soc_id, phone.dram_bounds):
         warnings.warn(sentence, stacklevel=1)
     # Other people's runners are run once: they know neither warm-ups nor fixed lengths.
     foreign = isinstance(first_run, ForeignCaseRun)
-    to_measure = [] if foreign else bounds_to_measure(bounds, phone, conditions)
+    to_measure = [] if foreign else measurable_bounds(harness_session, subject)
     others = [bound for bound in bounds if bound not in to_measure]
     verdicts = [] if to_measure and not others else judge_bounds(others, phone, conditions, metrics)
     serial, samples = phone.serial, ()
     if to_measure:
-        measured = harness_session.measure(subject, to_measure)
+        earlier = baseline_bounds(harness_session, subject)
+        measured = measure_rates(harness_session, subject, [*to_measure, *earlier])
         verdicts += judge_measurement(to_measure, phone, conditions, measured.measurement)
         serial, samples = measured.serial, measured.measurement.samples
         metrics = medians(measured.measurement.clean) or metrics

@@ -69,10 +69,10 @@ class RunningSession:
     process: subprocess.Popen[str]
     junit_path: Path
 
-    def finish(self) -> SessionOutcome:
+    def finish(self, end_s: float = END_S) -> SessionOutcome:
         """Wait for its end; one that does not end is killed and fails the test."""
         try:
-            output, _ = self.process.communicate(timeout=END_S)
+            output, _ = self.process.communicate(timeout=end_s)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             output, _ = self.process.communicate()
@@ -143,9 +143,9 @@ class Bench:
         )
         return RunningSession(process, junit_path)
 
-    def run(self, args: Sequence[str], **options: Any) -> SessionOutcome:
+    def run(self, args: Sequence[str], *, end_s: float = END_S, **options: Any) -> SessionOutcome:
         """One session, to its end; options as of `start`."""
-        return self.start(args, **options).finish()
+        return self.start(args, **options).finish(end_s)
 
     def command(
         self, *args: str, environ: Mapping[str, str] | None = None

@@ -110,8 +110,12 @@ class Workplace:
         target: str = "silicon",
         soc: str = "SM8750",
         folder: Path | None = None,
+        prompt_suffix: tuple[int, ...] = (),
     ) -> Path:
-        """The bundle of a spec, as a compiler would have left it."""
+        """The bundle of a spec, as a compiler would have left it.
+
+        `prompt_suffix` goes behind each prompt, so that a stub can tell bundles apart.
+        """
         spec = self.load_spec(model)
         folder = folder or self.bundles_dir / model / soc / mode
         (folder / "cases").mkdir(parents=True)
@@ -121,7 +125,7 @@ class Workplace:
         for number, name in enumerate(spec.cases):
             (folder / f"cases/{name}.bin").write_bytes(bytes([number]) * 48)
         write_tokenizer(folder / "tokenizer.json")
-        write_manifest(folder, _manifest(spec, folder, ptes, (mode, target, soc)))
+        write_manifest(folder, _manifest(spec, folder, ptes, (mode, target, soc), prompt_suffix))
         return folder
 
     def write_runtime(
@@ -158,7 +162,11 @@ def _component(spec: Spec, name: str, file: str) -> Component:
 
 
 def _manifest(
-    spec: Spec, folder: Path, ptes: Mapping[str, str], made_for: tuple[str, str, str]
+    spec: Spec,
+    folder: Path,
+    ptes: Mapping[str, str],
+    made_for: tuple[str, str, str],
+    prompt_suffix: tuple[int, ...],
 ) -> Manifest:
     mode, target, soc = made_for
     return Manifest(
@@ -187,7 +195,7 @@ def _manifest(
                 (
                     TurnInputs(
                         entry.prompt,
-                        tuple(prompt_ids(spec, name)),
+                        (*prompt_ids(spec, name), *prompt_suffix),
                         (ImageInput(f"cases/{name}.bin", (1, 3, 2, 2)),),
                         None,
                         None,
