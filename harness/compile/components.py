@@ -60,7 +60,9 @@ def build_component(job: Job, folder: Path, log: Path, tell: Tell) -> None:
     graphs, options = quantized.graphs, quantized.options
     # Of a real model these are gigabytes of float weights, and the next stage needs its own.
     del checkpoint, quantized
-    with memory_for(parameters, folder.parent, clock):
+    # A table of whatever size is one operator.
+    lowered_parameters = 0 if job.part == TOK_EMBEDDING else parameters
+    with memory_for(lowered_parameters, folder.parent, clock):
         clock("lowering")
         pte = lower(graphs, options)
     clock("checking")
