@@ -49,12 +49,7 @@ def build_component(job: Job, folder: Path, log: Path, tell: Tell) -> None:
     clock = StageClock(tell, "loading")
     checkpoint = load(job)
     layers, parameters = _geometry(job, checkpoint)
-    quantize_part = {
-        VISION_ENCODER: _quantize_vision_encoder,
-        TOK_EMBEDDING: _quantize_tok_embedding,
-        TEXT_DECODER: quantize_text_decoder,
-    }[job.part]
-    quantized = quantize_part(job, checkpoint, clock)
+    quantized = _quantize(job, checkpoint, clock)
     simulated = job.simulator and parameters <= simulate.LARGEST_PARAMETERS
     measure_sqnr_db = quantized.measure_sqnr_db if simulated else None
     graphs, options = quantized.graphs, quantized.options
@@ -71,10 +66,9 @@ def build_component(job: Job, folder: Path, log: Path, tell: Tell) -> None:
     path = folder / pte_name(job)
     path.write_bytes(pte)
     facts = _method_facts(job, methods, _dram_traffic(log))
-    sqnr_db = None
     if measure_sqnr_db is not None:
         clock("measuring on the simulator")
-        sqnr_db = measure_sqnr_db(path)
+    sqnr_db = None if measure_sqnr_db is None else measure_sqnr_db(path)
     stage_s = clock.seconds()
     component = Component(
         file=path.name,
@@ -88,6 +82,15 @@ def build_component(job: Job, folder: Path, log: Path, tell: Tell) -> None:
         stage_s=stage_s,
     )
     write_result(folder, component)
+
+
+def _quantize(job: Job, checkpoint: Checkpoint, tell: Tell) -> Quantized:
+    """The component of the job, as its kind is quantised."""
+    return {
+        VISION_ENCODER: _quantize_vision_encoder,
+        TOK_EMBEDDING: _quantize_tok_embedding,
+        TEXT_DECODER: quantize_text_decoder,
+    }[job.part](job, checkpoint, tell)
 
 
 def _geometry(job: Job, checkpoint: Checkpoint) -> tuple[int | None, int]:
