@@ -13,6 +13,7 @@ from harness.errors import InputError
 
 # The value of --bench that means every device of the adb server.
 ADB = "adb"
+LABGRID = "labgrid:"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class BenchOptions:
     wait_s: float
     lease_s: int
     resume: bool
+    place: str | None  # of labgrid, which hands out the phone
 
     @property
     def is_pool(self) -> bool:
@@ -58,6 +60,11 @@ def add_bench_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--allow-reboot", action="store_true", help="reboot a phone that nothing else brings back"
+    )
+    group.addoption(
+        "--lease",
+        metavar="labgrid:PLACE",
+        help="let labgrid's coordinator hand out the phone that the tag `serial` of PLACE names",
     )
     group.addoption(
         "--lease-timeout",
@@ -106,6 +113,7 @@ def read_bench_options(config: pytest.Config) -> BenchOptions:
         wait_s=config.getoption("--lease-timeout"),
         lease_s=config.getoption("--lease-seconds"),
         resume=config.getoption("--resume"),
+        place=_place(config),
     )
 
 
@@ -113,3 +121,22 @@ def _load(path: Path) -> tuple[Phone, ...]:
     from harness.bench.bench_file import load_bench
 
     return load_bench(path)
+
+
+def _place(config: pytest.Config) -> str | None:
+    """The place that `--lease` names."""
+    given: str | None = config.getoption("--lease")
+    if given is None:
+        return None
+    doing = "reading the command line"
+    name = given.removeprefix(LABGRID)
+    if name == given or not name.strip():
+        raise InputError(doing, f"--lease is {given!r}", expected=f"{LABGRID}PLACE")
+    for option in ("--bench", "--serial", "--adb-host", "--adb-port"):
+        if config.getoption(option):
+            raise InputError(
+                doing,
+                f"--lease and {option} contradict each other",
+                expected="one of them: the tags of the place name the phone",
+            )
+    return name

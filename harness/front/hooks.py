@@ -16,6 +16,7 @@ from harness.front.console import Console
 from harness.front.options import Options, add_options, read_options
 from harness.front.outcomes import annotate, notes_of, tell_outcome
 from harness.front.phones import count_fit_phones
+from harness.front.places import PLACE_KEY, lease_place, with_phone
 from harness.front.recording import FACTS, Facts, JournalWriter
 from harness.front.reporting import Reporting
 from harness.front.selection import (
@@ -49,7 +50,8 @@ class State:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self.options: Options = read_options(config)
+        given = getattr(config, "workerinput", {}).get(PLACE_KEY)
+        self.options: Options = with_phone(read_options(config), given)
         self.specs = _load_specs(self.options)
         self.console = Console(config)
         self.selected_modes: set[Mode] = set()
@@ -193,6 +195,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     state = session.config.stash.get(_STATE, None)
     if state is not None:
         state.close()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist starts its workers
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let labgrid hand out the phone of `--lease`; given back when pytest ends, however."""
+    config = session.config
+    state = config.stash[_STATE]
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        state.options = lease_place(config, state.options, state.console.say)
 
 
 @pytest.fixture(name=_SESSION_FIXTURE)

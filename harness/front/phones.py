@@ -124,6 +124,8 @@ class Phones:
 
 def count_fit_phones(options: Options) -> int | None:
     """How many phones of the bench could be given work now, at least 1; None without a bench."""
+    if options.bench.place is not None:
+        return 1
     if not options.bench.is_pool:
         return None
     with TemporaryDirectory() as folder:

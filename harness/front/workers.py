@@ -16,6 +16,7 @@ from _pytest.junitxml import xml_key
 
 from harness.errors import EXIT_INFRA
 from harness.front.outcomes import annotate
+from harness.front.places import PLACE_KEY, phone_for_workers
 
 if TYPE_CHECKING:
     from harness.front.hooks import State
@@ -41,8 +42,9 @@ class Workers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker where the session's folder is."""
+        """Tell a worker where the session's folder is, and which phone labgrid gave us."""
         node.workerinput[FOLDER_KEY] = str(self._state.folder.path)
+        node.workerinput[PLACE_KEY] = phone_for_workers(node.config)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
