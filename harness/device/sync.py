@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ class SyncStream:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._pending = bytearray()
-        self._unanswered = 0
+        self._unanswered: deque[tuple[int, Callable[[int], None]]] = deque()
         # One block: DATA frames, each behind its head, which files are read straight into.
         self._block = memoryview(bytearray(FRAMES_PER_WRITE * (HEAD.size + FRAME_BYTES)))
         starts = range(0, len(self._block), HEAD.size + FRAME_BYTES)
@@ -49,11 +50,11 @@ class SyncStream:
         """Write a file on the device, mode 0755, modification time `mtime_s`.
 
         It is not known to be there before `finish`. `on_bytes` is called with the size of
-        each piece as it is read. Returns the file's size in bytes. Raises AdbFail with the
-        device's reason, for this file or one before it, and BundleCorrupt when the local
-        file cannot be read.
+        each piece as it is sent, or of what went with other files once the device has it.
+        Returns the file's size in bytes. Raises AdbFail with the device's reason, for this
+        file or one before it, and BundleCorrupt when the local file cannot be read.
         """
-        sent_bytes = 0
+        sent_bytes = gathered_bytes = 0
         try:
             local_fd = os.open(local_path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as err:
@@ -61,15 +62,17 @@ class SyncStream:
         try:
             self._pending += _head(b"SEND", f"{remote_path},{REGULAR_FILE | 0o755}")
             while (size := self._read_block(local_fd, sent_bytes, local_path)) > 0:
-                self._put_block(size)
                 sent_bytes += size
-                on_bytes(size)
+                if self._put_block(size):
+                    on_bytes(size)
+                else:
+                    gathered_bytes += size
                 if size < BLOCK_BYTES:
                     break
         finally:
             os.close(local_fd)
         self._pending += HEAD.pack(b"DONE", mtime_s)
-        self._unanswered += 1
+        self._unanswered.append((gathered_bytes, on_bytes))
         return sent_bytes
 
     def finish(self) -> None:
@@ -86,8 +89,8 @@ class SyncStream:
         except OSError as err:
             raise unreadable(path, err) from err
 
-    def _put_block(self, size: int) -> None:
-        """Send the `size` bytes of a file that lie in the block, or put them with others."""
+    def _put_block(self, size: int) -> bool:
+        """Send the `size` bytes of a file that lie in the block (True), or put them with others."""
         used = 0
         for start in range(0, size, FRAME_BYTES):
             frame_bytes = min(FRAME_BYTES, size - start)
@@ -97,8 +100,9 @@ class SyncStream:
             self._flush()
         if size > FRAME_BYTES:
             self._write(self._block[:used])
-        else:
-            self._pending += self._block[:used]
+            return True
+        self._pending += self._block[:used]
+        return False
 
     def _flush(self) -> None:
         if self._pending:
@@ -125,7 +129,9 @@ class SyncStream:
             raise AdbFail(reason.decode("utf-8", "replace"))
         if status != b"OKAY":
             raise AdbFail(f"protocol fault: {status!r} instead of OKAY or FAIL")
-        self._unanswered -= 1
+        arrived_bytes, on_bytes = self._unanswered.popleft()
+        if arrived_bytes:
+            on_bytes(arrived_bytes)
 
 
 def unreadable(path: Path, err: OSError) -> BundleCorrupt:

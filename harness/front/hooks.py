@@ -13,6 +13,7 @@ from harness.bench.ledger import Ledger, Record
 from harness.cache import cache_root
 from harness.errors import HarnessError, InputError, SpecError
 from harness.front.console import Console
+from harness.front.junit import JunitTypes
 from harness.front.options import Options, add_options, read_options
 from harness.front.outcomes import annotate, notes_of, tell_outcome
 from harness.front.phones import count_fit_phones
@@ -118,6 +119,7 @@ def pytest_configure(config: pytest.Config) -> None:
         writer = JournalWriter(journal.absolute(), config.rootpath)
         config.pluginmanager.register(writer, "harness.front.journal")
         config.pluginmanager.register(Workers(state), "harness.front.workers")
+        config.pluginmanager.register(JunitTypes(config), "harness.front.junit")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -28,13 +28,17 @@ _STRANGE = ("PYTEST_", "ANDROID_", "ADB_", "ADBUTILS_", "VLM_", "CXX")
 
 @dataclass(frozen=True)
 class TestOutcome:
-    """What JUnit says of one test. `outcome`: passed, failed, error or skipped."""
+    """What JUnit says of one test.
+
+    `outcome`: passed, failed, error or skipped; `kind`: the type of its element, None if passed.
+    """
 
     __test__ = False
 
     outcome: str
     message: str
     properties: Mapping[str, str]
+    kind: str | None
 
 
 @dataclass(frozen=True)
@@ -166,14 +170,15 @@ def read_junit(path: Path) -> dict[str, TestOutcome]:
     """Outcomes by test name."""
     tests = {}
     for element in ET.parse(path).getroot().iter("testcase"):
-        outcome, message = "passed", ""
+        outcome, message, kind = "passed", "", None
         name = element.get("name", "")
         for child in element:
             if child.tag in ("failure", "error", "skipped"):
                 outcome = "failed" if child.tag == "failure" else child.tag
                 message = child.text or child.get("message") or ""
+                kind = child.get("type")
         properties = {p.get("name", ""): p.get("value", "") for p in element.iter("property")}
-        tests[name] = TestOutcome(outcome, message, properties)
+        tests[name] = TestOutcome(outcome, message, properties, kind)
     return tests
 
 

@@ -93,7 +93,7 @@ def test_simulated_bundles_are_not_compared(bench: Bench, tmp_path: Path) -> Non
         ({"soc": "SM8650"}, "it was made for SoC SM8650, not SM8750"),
         ({"mode": "kv"}, "it serves mode kv, not hybrid"),
         ({"target": "simulator"}, "it was made for target simulator, not silicon"),
-        (None, "there is no bundle"),
+        (None, "old: there is no such folder"),
     ],
     ids=["soc", "mode", "target", "missing"],
 )

@@ -56,7 +56,7 @@ def test_answer_wrong_is_red_and_says_what_and_where(
     assert message in test.message
     assert "red" in test.message
     assert "toy.yaml:" in test.message
-    assert test.properties["failure.class"] == "accuracy"
+    assert test.properties["failure.class"] == test.kind == "accuracy"
     assert test.message in answers.output
 
 
@@ -186,7 +186,7 @@ def test_undecided_rate_counts_as_asked(
     test = done.tests["test_rate[undecided-kv]"]
     assert test.outcome == outcome
     if counts_as == "inconclusive":
-        assert test.properties["failure.class"] == "inconclusive"
+        assert test.properties["failure.class"] == test.kind == "inconclusive"
         assert "1 clean repeats of at least 5: the time for repeats is over" in test.message
 
 
