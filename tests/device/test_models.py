@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from harness.answer_report import describe_wrong_answer
 from harness.bundle import Bundle
 from harness.dram_share import impossible_floors
 from harness.foreign_runs import ForeignCaseRun
@@ -178,6 +180,10 @@ def test_answer(
     }
     for name, value in properties.items():
         record_property(name, value)
+    if verdict.outcome == "fail":
+        reference = harness_session.bundle(subject).manifest.cases[case.name].reference_text
+        told = describe_wrong_answer(verdict, reference)
+        verdict = replace(verdict, sentence=f"{verdict.sentence}\n{told}")
     settle([verdict])
 
 
