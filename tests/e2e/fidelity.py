@@ -28,6 +28,8 @@ ENCODINGS = ("shared", "separate")
 # Everything takes an hour and more: tox.ini's environment `fidelity` asks for it.
 FULL = os.environ.get("VLM_FIDELITY") == "full"
 LOOKAHEAD = Lookahead(window=4, ngram=3, gcap=4)
+# Positions that a request may use where the graphs made for lookahead have 128.
+LOOKAHEAD_MAX_SEQ_LEN = 96
 TIMEOUT_S = 300.0
 # 20 by default; the environment `fidelity` of tox.ini asks for 100.
 FRESH_PICTURES = int(os.environ.get("VLM_FRESH_PICTURES", "20"))
@@ -100,6 +102,8 @@ class Laboratory:
         if key not in self._bundles:
             setting = f"text_decoder.encodings={combination.encodings}"
             spec = override_recipe(self.spec(combination.model), [setting])
+            if mode == "lookahead":
+                spec = replace(spec, max_seq_len=LOOKAHEAD_MAX_SEQ_LEN)
             request = BundleRequest(spec, find_soc(SOC), mode, "simulator")
             self._bundles[key] = compile_bundle(request, None, lambda stage: None)
         return self._bundles[key]

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fidelity import (
     COVER,
     ENCODINGS,
+    LOOKAHEAD_MAX_SEQ_LEN,
     MODELS,
     MODES,
     Combination,
@@ -67,6 +68,9 @@ def test_replies_are_the_float_models(combination: Combination, laboratory: Labo
     assert agreement >= AGREEMENT, f"{agreement:.1%} agree; (got, float model's): {differing}"
     requantised = combination.encodings == "separate" and combination.mode != "kv"
     assert {run.turn.requantized_entries > 0 for run in runs.values()} == {requantised}
+    usable = LOOKAHEAD_MAX_SEQ_LEN if combination.mode == "lookahead" else 128
+    seen = {(run.report.context_length, run.report.max_seq_len) for run in runs.values()}
+    assert seen == {(128, usable)}
 
 
 @pytest.mark.parametrize("asked", comparable_with_kv(), ids=str)
