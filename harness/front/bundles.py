@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,15 @@ class WantedBundle:
     def check(self, bundle: Bundle) -> None:
         """Refuse one that it is not. Raises BundleMismatch, BundleStale."""
         check_bundle(bundle, self.spec, self.soc, self.runs_in, self.target, self.backend)
+
+
+def mode_to_compile(mode: Mode, tested: Collection[Mode]) -> Mode:
+    """The mode to compile a bundle for that is to run in `mode`, others being `tested` beside it.
+
+    A hybrid bundle serves kv runs too, so that one is enough for both. A lookahead bundle
+    serves nothing else, and nothing else serves lookahead.
+    """
+    return "hybrid" if mode == "kv" and "hybrid" in tested else mode
 
 
 def given_bundle(wanted: WantedBundle, root: Path) -> Bundle:

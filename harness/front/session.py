@@ -16,7 +16,7 @@ from harness.bundle import Bundle
 from harness.device import Device, RunPlan
 from harness.errors import DeviceError, HarnessError, InputError
 from harness.foreign_runs import ForeignCaseRun, ForeignRunner, run_foreign_case
-from harness.front.bundles import WantedBundle, provide_bundle
+from harness.front.bundles import WantedBundle, mode_to_compile, provide_bundle
 from harness.front.console import Console
 from harness.front.options import Options, Place, wanted_places
 from harness.front.phones import Phones
@@ -245,9 +245,10 @@ class Session:
         return ForeignRunner(self.options.runner, tuple(turn.prompt for turn in case.turns))
 
     def _bundle_mode(self, subject: Subject) -> Mode:
-        """A hybrid bundle serves kv runs too, so where both modes run one bundle is enough."""
-        both = self._modes >= {"kv", "hybrid"} and "hybrid" in subject.spec.modes
-        return "hybrid" if both and self.options.pre_gen_pte is None else subject.mode
+        """The mode of the bundle that serves the subject."""
+        if self.options.pre_gen_pte is not None:
+            return subject.mode
+        return mode_to_compile(subject.mode, self._modes & set(subject.spec.modes))
 
     def _find_bundle(self, subject: Subject, mode: Mode) -> Bundle:
         wanted = self.wanted_bundle(subject, mode)

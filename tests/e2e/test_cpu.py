@@ -10,7 +10,8 @@ from harness.device import Device
 from harness.errors import RuntimeFolderError
 from harness.runs import RunRequest, run_case
 from harness.runtime import Runtime, find_runtime
-from harness.spec import Spec
+from harness.socs import specs_dir
+from harness.spec import Spec, load_spec
 from harness.verdict import judge_answer
 from harness.vocabulary import Mode
 
@@ -42,6 +43,18 @@ def test_the_same_cases_pass_on_the_cpu(
         verdict = judge_answer(case, run.judged)
         assert verdict.outcome == "pass", verdict.sentence
         assert run.turn.requantized_entries == 0
+
+
+def test_the_other_family_passes_in_lookahead(phone: Device, cpu_runtime: Runtime) -> None:
+    spec = load_spec(specs_dir() / "internvl3_tiny.yaml")
+    bundle = compile_for_cpu(spec, "lookahead")
+    for name, case in spec.cases.items():
+        run = run_case(
+            phone, cpu_runtime, RunRequest(bundle, name, "lookahead", case.max_new_tokens, 120.0)
+        )
+        verdict = judge_answer(case, run.judged)
+        assert verdict.outcome == "pass", verdict.sentence
+        assert run.turn.lookahead is not None
 
 
 def test_every_component_is_close_to_float(cpu_bundle: Bundle) -> None:
