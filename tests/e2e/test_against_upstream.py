@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -20,10 +19,6 @@ from harness.runtime import Runtime
 from harness.socs import specs_dir
 from harness.spec import Spec
 from tests.e2e.conftest import SOC, request_for
-
-pytestmark = pytest.mark.skipif(
-    os.environ.get("VLM_AGAINST_UPSTREAM") != "1", reason="tox -e against-upstream runs it"
-)
 
 PREFILL_AR_LEN = 16
 """Not the spec's 32: upstream finds the KV cache by its shape, and a chunk of 32 embeddings of
