@@ -137,7 +137,7 @@ def _busy(facts: PlaceFacts) -> DeviceBusy:
     error = DeviceBusy(
         f"acquiring the labgrid place {facts.name}",
         f"{facts.holder} has it",
-        hint=f"wait; if nobody uses it, labgrid keeps it until: {CLIENT} -p {facts.name} "
+        hint=f"wait; if nobody uses it any more: {CLIENT} -p {facts.name} "
         f"release-from {facts.holder}",
     )
     error.holder = facts.holder or ""
