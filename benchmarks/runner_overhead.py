@@ -1,10 +1,12 @@
 """What the native runner itself costs per decoded token, and per switch from prefill to decode.
 
-    python benchmarks/runner_overhead.py [--contexts 256 1024 8192] [--layers 8 32]
+    python benchmarks/runner_overhead.py [--contexts 256 1024 8192] [--layers 8 32] [--processes 9]
 
 Stubbed: the runner's own code at SmolVLM-500M's geometry (5 KV heads of 64, 16 bit, vocabulary
 49,280) around graphs that do nothing, beside a bare loop that stores one token's K and V.
 `overhead_us` is the time outside Method::execute less the sampler's and the bare loop's.
+Which physical pages a process gets moves either side by tens of microseconds, so each row is
+the median of several processes, and `overhead_us_range` their smallest and largest.
 Real: the whole runner on a small CPU model; time between tokens less the decoder's execution,
 so the token embedding's execution and the sampler are in it. Prints one JSON object.
 """
@@ -45,14 +47,15 @@ def build(build_dir: Path) -> Path:
     return build_dir
 
 
-def stubbed(build_dir: Path, contexts: list[int], layers: list[int]) -> list[dict[str, float]]:
-    """One row per context and layer count."""
-    executable = build_dir / "benchmarks" / "runner_overhead"
-    return [
-        json.loads(subprocess.check_output([executable, str(length), str(count)]))
-        for count in layers
-        for length in contexts
-    ]
+def stubbed(executable: Path, length: int, count: int, processes: int) -> dict[str, object]:
+    """Medians at one context length and layer count."""
+    argv = [executable, str(length), str(count)]
+    rows = [json.loads(subprocess.check_output(argv)) for _ in range(processes)]
+    overheads = [row["overhead_us"] for row in rows]
+    return {
+        **{name: statistics.median(row[name] for row in rows) for name in rows[0]},
+        "overhead_us_range": [min(overheads), max(overheads)],
+    }
 
 
 def real(build_dir: Path, folder: Path) -> dict[str, float]:
@@ -90,11 +93,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--contexts", type=int, nargs="+", default=list(CONTEXTS))
     parser.add_argument("--layers", type=int, nargs="+", default=list(LAYERS))
+    parser.add_argument("--processes", type=int, default=9)
     parser.add_argument("--build-dir", type=Path, help="kept, for a next run")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         build_dir = build(args.build_dir or Path(folder) / "build")
-        rows = stubbed(build_dir, args.contexts, args.layers)
+        executable = build_dir / "benchmarks" / "runner_overhead"
+        rows = [
+            stubbed(executable, length, count, args.processes)
+            for count in args.layers
+            for length in args.contexts
+        ]
         toy_dir = Path(folder) / "toy"
         toy_dir.mkdir()
         figures = {"stubbed": rows, "real": real(build_dir, toy_dir)}

@@ -1,6 +1,7 @@
 #include "tensor_memory.h"
 
 #include <dlfcn.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
@@ -11,6 +12,9 @@ namespace {
 
 constexpr const char* kFastRpcLibrary = "libcdsprpc.so";
 constexpr std::align_val_t kAlignment{64};  // of pieces: a cache line
+// A decoded token's K goes to as many places as a layer has rows, each on a page of its own when
+// the context is long: with pages of 4 KiB the TLB misses cost as much as the stores.
+constexpr std::align_val_t kHugePage{std::size_t{2} << 20};
 // The delegate passes sizes on as int32.
 constexpr std::size_t kLargestBlock = std::size_t{1} << 30;
 
@@ -61,7 +65,7 @@ TensorMemory::~TensorMemory() {
     if (block.is_shared) {
       free_shared_(block.data);
     } else {
-      ::operator delete(block.data, kAlignment);
+      ::operator delete(block.data, block.alignment);
     }
   }
 }
@@ -73,10 +77,16 @@ std::uint8_t* TensorMemory::allocate_block(std::size_t bytes) {
     reason_ = "the QNN delegate gave no shared memory for " + std::to_string(bytes) + " bytes";
   }
   const bool block_is_shared = data != nullptr;
+  const bool is_huge = bytes >= static_cast<std::size_t>(kHugePage);
+  const std::align_val_t alignment = is_huge ? kHugePage : kAlignment;
   if (!block_is_shared) {
-    data = ::operator new(bytes, kAlignment);
+    data = ::operator new(bytes, alignment);
+    if (is_huge) {
+      // A wish only: a kernel without huge pages gives ordinary ones.
+      ::madvise(data, bytes, MADV_HUGEPAGE);
+    }
   }
-  blocks_.push_back({data, block_is_shared});
+  blocks_.push_back({data, block_is_shared, alignment});
   // Zeroed, because a float graph multiplies masked entries by 0 and 0 * NaN is NaN.
   std::memset(data, 0, bytes);
   return static_cast<std::uint8_t*>(data);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,8 @@ class TensorMemory {
   bool is_shared() const { return is_shared_; }
   const std::string& reason() const { return reason_; }  // why shared, or why not
 
-  // One zeroed piece per size, aligned to 64 bytes. If shared memory runs out, the pieces and
+  // One zeroed piece per size, aligned to 64 bytes; ordinary memory of 2 MiB and more in huge
+  // pages where the kernel has them. If shared memory runs out, the pieces and
   // all later ones are ordinary; is_shared() and reason() then say so.
   std::vector<std::uint8_t*> allocate(const std::vector<std::size_t>& sizes);
 
@@ -31,6 +33,7 @@ class TensorMemory {
   struct Block {
     void* data;
     bool is_shared;
+    std::align_val_t alignment;  // of ordinary memory
   };
   using AllocateShared = void* (*)(std::size_t bytes, std::size_t alignment);
   using FreeShared = void (*)(void* block);
