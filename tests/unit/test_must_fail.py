@@ -1,4 +1,7 @@
-"""One answer or bundle per check that it must fail, and a sound one beside it that it passes."""
+"""One answer or bundle per check that it must fail, and a sound one beside it that it passes.
+
+What is a number here is a compiled bundle in tests/e2e/test_cache_overflow.py.
+"""
 
 from __future__ import annotations
 
