@@ -63,8 +63,9 @@ class Job:
 
     `ar_lens` are the widths of the graphs to lower, `calibration_ar_len` that of the graph
     which is calibrated and gives them its encodings, lowered itself or not. `recipe` is that
-    of the component, None for the preparation; `mode` names the decoder's file. With a
-    `random_seed` the checkpoint is a configuration, and its weights are drawn.
+    of the component, None for the preparation; `mode` names the decoder's file. Both lengths
+    are 0 in components that know no positions. With a `random_seed` the checkpoint is a
+    configuration, and its weights are drawn.
     """
 
     part: str

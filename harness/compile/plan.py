@@ -17,6 +17,8 @@ from harness.vocabulary import COMPONENTS, Backend, Mode, Target
 _CALIBRATION_REPLY_TOKENS = 64
 WITH_WIDTHS = ("tok_embedding", "text_decoder")
 """The components that have one graph per number of tokens."""
+WITH_POSITIONS = ("text_decoder", PREPARE)
+"""The jobs to which it matters how many positions there are."""
 _WEIGHT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 
@@ -81,14 +83,16 @@ def plan_jobs(request: BundleRequest, checkpoint_dir: Path) -> dict[str, Job]:
 
     def job(part: str) -> Job:
         component = part != PREPARE
+        # The others are the same at any length, and cached as such.
+        has_positions = part in WITH_POSITIONS
         widths = graph_widths(spec, request.mode) if part in WITH_WIDTHS else (1,)
         return Job(
             part=part,
             family=spec.family,
             checkpoint=str(checkpoint_dir),
             checkpoint_sha256=checkpoint_sha256,
-            context_length=spec.max_context_len,
-            max_seq_len=spec.max_seq_len,
+            context_length=spec.max_context_len if has_positions else 0,
+            max_seq_len=spec.max_seq_len if has_positions else 0,
             conversations=calibration if component else cases,
             soc=request.soc_name if component and on_htp else "",
             recipe=recipe.of(part) if component else None,

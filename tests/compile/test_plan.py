@@ -196,3 +196,13 @@ def test_recipe_that_the_soc_cannot_run_is_a_spec_error(
 ) -> None:
     with pytest.raises(SpecError, match="SM8350 has HTP V68"):
         plan_jobs(replace(request_hybrid, soc=find_soc("SM8350")), checkpoint_dir)
+
+
+def test_only_the_decoder_knows_positions(
+    request_hybrid: BundleRequest, checkpoint_dir: Path
+) -> None:
+    shorter = replace(request_hybrid.spec, max_seq_len=96)
+    one = keys(request_hybrid, checkpoint_dir)
+    other = keys(replace(request_hybrid, spec=shorter), checkpoint_dir)
+    changed = {part for part in one if one[part] != other[part]}
+    assert changed == {"text_decoder", PREPARE}

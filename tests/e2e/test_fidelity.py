@@ -11,22 +11,25 @@ from typing import Any
 import pytest
 
 from harness.device import Device
+from harness.runs import CaseRun
 from harness.runtime import Runtime
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fidelity import (
     COVER,
+    MODES,
+    Combination,
+    combinations,
+    comparable_with_kv,
+    fresh_folder,
+    fresh_spec_of,
+)
+from laboratory import (
     ENCODINGS,
     LOOKAHEAD_MAX_SEQ_LEN,
     MODELS,
-    MODES,
-    Combination,
     Laboratory,
-    combinations,
-    comparable_with_kv,
     first_difference,
-    fresh_folder,
-    fresh_spec_of,
     steps_apart,
 )
 
@@ -42,9 +45,19 @@ def laboratory(
     phone: Device, runtime: Runtime, tmp_path_factory: pytest.TempPathFactory
 ) -> Laboratory:
     root = tmp_path_factory.mktemp("fresh")
-    return Laboratory(
+    made = Laboratory(
         phone, runtime, lambda spec: fresh_spec_of(spec, fresh_folder(root, spec.model))
     )
+    made.compile_all(combination.build for combination in EVERY)
+    return made
+
+
+def runs_of(laboratory: Laboratory, combination: Combination) -> dict[str, CaseRun]:
+    """Every fresh picture, by case."""
+    return {
+        name: laboratory.run(combination.build, combination.mode, name)
+        for name in laboratory.spec(combination.model).cases
+    }
 
 
 def test_default_combinations_cover_every_pair() -> None:
@@ -56,8 +69,8 @@ def test_default_combinations_cover_every_pair() -> None:
 
 @pytest.mark.parametrize("combination", EVERY, ids=str)
 def test_replies_are_the_float_models(combination: Combination, laboratory: Laboratory) -> None:
-    runs = laboratory.runs(combination)
-    cases = laboratory.bundle(combination).manifest.cases
+    runs = runs_of(laboratory, combination)
+    cases = laboratory.bundle(combination.build).manifest.cases
     differing = {
         name: (run.reply, cases[name].reference_text)
         for name, run in runs.items()
@@ -77,8 +90,8 @@ def test_replies_are_the_float_models(combination: Combination, laboratory: Labo
 def test_modes_reply_alike_but_for_ties(
     asked: Combination, laboratory: Laboratory, record_property: Any
 ) -> None:
-    alone = laboratory.runs(replace(asked, mode="kv"))
-    other = laboratory.runs(asked)
+    alone = runs_of(laboratory, replace(asked, mode="kv"))
+    other = runs_of(laboratory, asked)
     parted = {}
     for name in alone:
         one, two = alone[name].turn, other[name].turn
@@ -93,7 +106,7 @@ def test_modes_reply_alike_but_for_ties(
 
 @pytest.mark.parametrize("combination", EVERY, ids=str)
 def test_each_component_is_close_to_float(combination: Combination, laboratory: Laboratory) -> None:
-    parts = laboratory.bundle(combination).manifest.components
+    parts = laboratory.bundle(combination.build).manifest.components
     found = {name: part.sqnr_db for name, part in parts.items()}
     assert all(sqnr is not None and sqnr >= SQNR_DB for sqnr in found.values()), found
 
@@ -102,7 +115,7 @@ def test_each_component_is_close_to_float(combination: Combination, laboratory: 
 def test_each_method_is_one_delegate_call(combination: Combination, laboratory: Laboratory) -> None:
     calls = {
         f"{name}.{method}": facts.delegate_calls
-        for name, part in laboratory.bundle(combination).manifest.components.items()
+        for name, part in laboratory.bundle(combination.build).manifest.components.items()
         for method, facts in part.methods.items()
     }
     assert set(calls) == {
@@ -119,7 +132,7 @@ def test_each_method_is_one_delegate_call(combination: Combination, laboratory: 
 def test_dram_traffic_of_the_decoder_is_known(
     combination: Combination, laboratory: Laboratory
 ) -> None:
-    manifest = laboratory.bundle(combination).manifest
+    manifest = laboratory.bundle(combination.build).manifest
     methods = manifest.components["text_decoder"].methods
     weights = manifest.files["hybrid_llama_qnn.pte"].size_bytes
     # One token reads the weights of one graph, about half of a PTE of two.
@@ -134,7 +147,7 @@ def test_dram_traffic_of_the_decoder_is_known(
 
 @pytest.mark.parametrize("combination", HYBRID, ids=str)
 def test_reports_hold_a_whole_run(combination: Combination, laboratory: Laboratory) -> None:
-    run = laboratory.runs(combination)["fresh_0"]
+    run = laboratory.run(combination.build, combination.mode, "fresh_0")
     turn = run.turn
     assert turn.stop_reason == "stop_token"
     assert turn.image_tokens == 16
