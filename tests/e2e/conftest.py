@@ -1,13 +1,20 @@
-"""A compiled model, a virtual phone and the real runner, shared by the tests of this folder."""
+"""A compiled model, a virtual phone and the real runner, shared by the tests of this folder.
+
+They come last in a session, and what they need is compiled while the others run.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from harness.bundle import Bundle
+from harness.cache import cache_root, make_cache_dir
 from harness.compile import BundleRequest, compile_bundle
 from harness.device import Device, open_device, start_private_server
 from harness.runtime import Runtime, find_runtime
@@ -16,6 +23,34 @@ from harness.spec import Spec, load_spec
 from harness.virtual_phone import start_virtual_phone
 
 SOC = "SM8750"
+HERE = Path(__file__).parent
+
+
+def is_here(item: pytest.Item) -> bool:
+    """Whether a test belongs to this folder."""
+    return HERE in item.path.parents
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """This folder last, the rest as it was."""
+    items.sort(key=is_here)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    """Compiles for this folder's tests behind the others, if there are others."""
+    behind = not is_here(session.items[0]) if session.items else False
+    if not behind or session.config.option.collectonly:
+        return (yield)
+    log = make_cache_dir(cache_root() / "logs") / "ahead.log"
+    with log.open("w") as sink:
+        command = [sys.executable, "-m", "tests.e2e.ahead"]
+        ahead = subprocess.Popen(command, cwd=HERE.parents[1], stdout=sink, stderr=sink)
+    try:
+        return (yield)
+    finally:
+        ahead.terminate()
+        ahead.wait()
 
 
 @pytest.fixture(scope="session")

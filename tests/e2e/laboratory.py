@@ -53,13 +53,13 @@ class Laboratory:
         """The model's spec with the test's cases."""
         if model not in self._specs:
             loaded = load_spec(specs_dir() / f"{model}.yaml")
-            self._specs[model] = self.ask(replace(loaded, lookahead=LOOKAHEAD))
+            self._specs[model] = self.ask(loaded)
         return self._specs[model]
 
     def compile_all(self, builds: Iterable[Build]) -> None:
         """Two at a time, so that neither core waits while a decoder is lowered."""
         wanted = [build for build in dict.fromkeys(builds) if build not in self._bundles]
-        requests = [self._request(build) for build in wanted]
+        requests = [request_for(build, self.spec(build.model)) for build in wanted]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             made = pool.map(lambda request: compile_bundle(request, None, _silent), requests)
             self._bundles.update(zip(wanted, made, strict=True))
@@ -84,15 +84,17 @@ class Laboratory:
             self._runs[key] = run_case(self.phone, self.runtime, request)
         return self._runs[key]
 
-    def _request(self, build: Build) -> BundleRequest:
-        settings = {"encodings": build.encodings, "kv_cache_bits": build.kv_cache_bits}
-        spec = override_recipe(
-            self.spec(build.model),
-            [f"text_decoder.{name}={value}" for name, value in settings.items()],
-        )
-        if build.graphs == "lookahead":
-            spec = replace(spec, max_seq_len=LOOKAHEAD_MAX_SEQ_LEN)
-        return BundleRequest(spec, find_soc(SOC), build.graphs, "simulator")
+
+def request_for(build: Build, spec: Spec) -> BundleRequest:
+    """What is to be compiled, of a spec of the build's model."""
+    settings = {"encodings": build.encodings, "kv_cache_bits": build.kv_cache_bits}
+    spec = override_recipe(
+        replace(spec, lookahead=LOOKAHEAD),
+        [f"text_decoder.{name}={value}" for name, value in settings.items()],
+    )
+    if build.graphs == "lookahead":
+        spec = replace(spec, max_seq_len=LOOKAHEAD_MAX_SEQ_LEN)
+    return BundleRequest(spec, find_soc(SOC), build.graphs, "simulator")
 
 
 def first_difference(one: Turn, other: Turn) -> int:
