@@ -124,6 +124,47 @@ class ShellStream:
                 return
 
 
+class Dialogue:
+    """A running command that is spoken with line by line."""
+
+    def __init__(self, stream: ShellStream) -> None:
+        self._stream = stream
+        self._frames = stream.frames()
+        self._unread = b""
+        self._stderr = StreamTail()
+        self._exit_code: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self._exit_code is not None
+
+    def say(self, line: str) -> None:
+        self._stream.write_stdin(line.encode() + b"\n")
+
+    def read_line(self) -> str | None:
+        """The command's next line; None when it has ended. EOFError as of `frames`."""
+        while b"\n" not in self._unread:
+            frame_id, payload = next(self._frames, (Frame.EXIT, b""))
+            if frame_id == Frame.STDOUT:
+                self._unread += payload
+            elif frame_id == Frame.STDERR:
+                self._stderr.append(payload)
+            elif frame_id == Frame.EXIT:
+                self._exit_code = payload[0] if payload else self._exit_code
+                return None
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode("utf-8", "replace")
+
+    def say_no_more(self) -> None:
+        self._stream.close_stdin()
+
+    def finish(self) -> CommandResult:
+        """Read to the end; the result holds the lines that were not read before."""
+        lines = list(iter(self.read_line, None))
+        exit_code = -1 if self._exit_code is None else self._exit_code
+        return CommandResult(exit_code, "".join(f"{line}\n" for line in lines), self._stderr.text())
+
+
 def finish_command(stream: ShellStream) -> CommandResult:
     """Read `stream` to its end."""
     stdout, stderr = StreamTail(), StreamTail()

@@ -13,8 +13,8 @@ may not yet hold what S names. After a crash those of another boot are removed, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.device.deadline import Deadline
@@ -24,6 +24,7 @@ ROOT_DIR = "/data/local/tmp/vlm-device-harness"
 STORE_DIR = f"{ROOT_DIR}/store"
 SEAL_S = 1_234_567_890
 NAMES_PER_LOOK = 500  # 65 bytes each, in a command of at most 64 KiB
+LOOKING = "looking into the store"
 
 # Trimming: what nobody used for so long goes, and the longest unused while there is more than
 # this or no room; what was looked for a moment ago stays, its run may be about to begin.
@@ -31,11 +32,11 @@ UNUSED_DAYS = 30
 STORE_LIMIT_BYTES = 24 * 1024**3
 RECENT_MINUTES = 10
 
-# Arguments: store, days, then each S. Prints "S SIZE MTIME" for each S that is there. Only if
-# one is absent, or none was asked for, a push may follow: then it clears away what pushes
-# abandoned a day ago and prints "free KIBIBYTES", "stored KIBIBYTES" and "unused FILES", those
-# that nobody used for so many days. (The modification time of what half arrived says nothing,
-# it is sealed already; its folder's change time does.)
+# Arguments: store, days, then each S. Prints "S SIZE MTIME" for each S that is there. Ends there
+# if all are. Otherwise a push may follow, or nothing was asked for: it prints "free KIBIBYTES",
+# clears away what pushes abandoned a day ago, and prints "unused FILES", those that nobody used
+# for so many days, and "stored KIBIBYTES". (The modification time of what half arrived says
+# nothing, it is sealed already; its folder's change time does.)
 LOOK_SCRIPT = """
 [ -d "$1/../used" ] || mkdir -p "$1" "$1/../used"
 cd "$1" || exit 1
@@ -52,21 +53,20 @@ if [ $# -gt 0 ]; then
   found=$(stat -c '%n %s %Y' "$@" 2>/dev/null)
   echo "$found"
   set -- $found
+  if [ $# -ge $wanted ]; then exit 0; fi
 fi
-if [ $# -eq 0 ] || [ $# -lt $wanted ]; then
-  unused=0
-  for file in $(find . ../used -maxdepth 1 \\( -name '*.part' -ctime +0 \\) -o \\
-      \\( -path '../used/*' -mtime "+$days" \\)); do
-    case $file in *.part) rm -rf "$file" ;; *) unused=$((unused + 1)) ;; esac
-  done
-  echo "unused $unused"
-  set -- $(du -sk .)
-  echo "stored $1"
-  df -kP . | {
-    while read -r _ _ _ last _; do free=$last; done
-    echo "free $free"
-  }
-fi
+df -kP . | {
+  while read -r _ _ _ last _; do free=$last; done
+  echo "free $free"
+}
+unused=0
+for file in $(find . ../used -maxdepth 1 \\( -name '*.part' -ctime +0 \\) -o \\
+    \\( -path '../used/*' -mtime "+$days" \\)); do
+  case $file in *.part) rm -rf "$file" ;; *) unused=$((unused + 1)) ;; esac
+done
+echo "unused $unused"
+set -- $(du -sk .)
+echo "stored $1"
 """
 
 # Arguments: store, days, minutes, kibibytes that are to become free. Prints "freed KIBIBYTES".
@@ -123,37 +123,47 @@ class StoreState:
     stored_bytes: int | None = None
     unused_files: int | None = None  # for UNUSED_DAYS
 
+    def over_bytes(self, needed_bytes: int) -> int:
+        """What has to go before `needed_bytes` more may come; not positive: nothing."""
+        over_bytes = (self.stored_bytes or 0) + needed_bytes - STORE_LIMIT_BYTES
+        if self.free_bytes is not None:
+            over_bytes = max(over_bytes, needed_bytes - self.free_bytes)
+        return over_bytes
 
-def look_into_store(
-    device: Device, files: Mapping[str, LocalFile], deadline: Deadline
-) -> StoreState:
-    """Which of `files` (by sha256) are there, and how much room is left.
 
-    One command on the device (one per 500 files), which also makes the store; one more
-    if a file is there but damaged. Raises the errors of `Device.shell`, CommandFailed.
-    """
-    names = list(files)
+def look_arguments(script: str, names: Sequence[str]) -> list[str]:
+    """The command that runs LOOK_SCRIPT, or a script that begins with it."""
+    return ["sh", "-c", script, "sh", STORE_DIR, str(UNUSED_DAYS), *names]
+
+
+def read_look(lines: Iterable[str], files: Mapping[str, LocalFile]) -> StoreState:
+    """What LOOK_SCRIPT, asked for names among `files`, printed."""
     present: set[str] = set()
     counts: dict[str, int] = {}
-    for start in range(0, max(1, len(names)), NAMES_PER_LOOK):
-        argv = ["sh", "-c", LOOK_SCRIPT, "sh", STORE_DIR, str(UNUSED_DAYS)]
-        argv += names[start : start + NAMES_PER_LOOK]
-        result = device.shell(argv, deadline).check("looking into the store", device.serial)
-        for line in result.stdout.splitlines():
-            name, _, rest = line.partition(" ")
-            if name in ("free", "stored", "unused") and rest.isdecimal():
-                counts[name] = int(rest)
-            elif name in files and rest == f"{files[name].size_bytes} {SEAL_S}":
-                present.add(name)
-    if len(present) < len(names) and "stored" not in counts:
-        without = look_into_store(device, {}, deadline)
-        return replace(without, present=frozenset(present))
+    for line in lines:
+        name, _, rest = line.partition(" ")
+        if name in ("free", "stored", "unused") and rest.isdecimal():
+            counts[name] = int(rest)
+        elif name in files and rest == f"{files[name].size_bytes} {SEAL_S}":
+            present.add(name)
     return StoreState(
         frozenset(present),
         counts["free"] * 1024 if "free" in counts else None,
         counts["stored"] * 1024 if "stored" in counts else None,
         counts.get("unused"),
     )
+
+
+def look_into_store(
+    device: Device, files: Mapping[str, LocalFile], deadline: Deadline
+) -> StoreState:
+    """Which of at most NAMES_PER_LOOK `files` (by sha256) are there, and how much room is left.
+
+    One command on the device, which also makes the store. Raises the errors of
+    `Device.shell`, CommandFailed.
+    """
+    result = device.shell(look_arguments(LOOK_SCRIPT, list(files)), deadline)
+    return read_look(result.check(LOOKING, device.serial).stdout.splitlines(), files)
 
 
 def trim_store(device: Device, state: StoreState, needed_bytes: int, deadline: Deadline) -> int:
@@ -163,9 +173,7 @@ def trim_store(device: Device, state: StoreState, needed_bytes: int, deadline: D
     device only if there may be something to remove. Raises the errors of `Device.shell`,
     CommandFailed.
     """
-    over_bytes = (state.stored_bytes or 0) + needed_bytes - STORE_LIMIT_BYTES
-    if state.free_bytes is not None:
-        over_bytes = max(over_bytes, needed_bytes - state.free_bytes)
+    over_bytes = state.over_bytes(needed_bytes)
     if over_bytes <= 0 and not state.unused_files:
         return 0
     argv = ["sh", "-c", TRIM_SCRIPT, "sh", STORE_DIR, str(UNUSED_DAYS), str(RECENT_MINUTES)]

@@ -82,15 +82,24 @@ class Connection:
     def send(self, data: bytes | bytearray | memoryview) -> None:
         self._arm()
         self._sock.sendall(data)
+        self._acknowledge_at_once()
 
-    def has_input(self) -> bool:
-        """Whether the other side has said something that was not read yet."""
-        return bool(self._received) or bool(select.select([self._sock], [], [], 0)[0])
+    def _acknowledge_at_once(self) -> None:
+        # The adb server leaves Nagle's algorithm on: the second of two short answers waits until
+        # this kernel has acknowledged the first one, which it puts off by 40 ms. The option holds
+        # until the kernel thinks better of it, so it is set again and again.
+        if hasattr(socket, "TCP_QUICKACK"):
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    def has_input(self, wait_s: float = 0.0) -> bool:
+        """Whether the other side has said, or says within `wait_s`, what was not read yet."""
+        return bool(self._received) or bool(select.select([self._sock], [], [], wait_s)[0])
 
     def read_exact(self, size: int) -> bytes:
         """`size` bytes; EOFError when the other side hangs up before."""
         while len(self._received) < size:
             self._arm()
+            self._acknowledge_at_once()
             chunk = self._sock.recv(max(READ_BYTES, size - len(self._received)))
             if not chunk:
                 raise EOFError(f"connection closed, {size - len(self._received)} bytes missing")

@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from typing import Any, Protocol
 
 from harness.virtual_phone.authentication import PublicKey
@@ -24,6 +24,7 @@ from harness.virtual_phone.processes import (
 )
 from harness.virtual_phone.profile import PhoneProfile
 from harness.virtual_phone.system import (
+    VITALS_WORDS,
     Vitals,
     install_identity,
     install_system,
@@ -34,7 +35,7 @@ from harness.virtual_phone.system import (
 log = logging.getLogger(__name__)
 
 REBOOT_S = 1.0
-_VITALS_WORDS = re.compile(r"uptime|dumpsys|\bdf\b")
+_VITALS_PATTERN = re.compile(r"uptime|dumpsys|\bdf\b")
 _VITALS_PERIOD_S = 0.1
 _RUNNER = re.compile(r"\./\S*vlm_runner\b|--request\b")
 
@@ -101,11 +102,11 @@ class Phone:
         left = self._capacity_bytes - used_bytes
         return max(0, min(left, shutil.disk_usage(self.disk.root_dir).free))
 
-    def refresh_vitals(self) -> None:
-        """Bring the figures that commands read up to date."""
+    def refresh_vitals(self, words: Collection[str] = VITALS_WORDS) -> None:
+        """Bring the figures up to date that commands with these words read."""
         now_s = time.monotonic()
         uptime_s = now_s - self._boot_time_s
-        used_bytes = self.disk.used_bytes()
+        used_bytes = self.disk.used_bytes() if "df" in words else 0
         vitals = Vitals(
             uptime_s=uptime_s,
             heating_c=self.faults.heat * uptime_s
@@ -113,25 +114,30 @@ class Phone:
             used_bytes=used_bytes,
             free_bytes=self._free_beside(used_bytes),
         )
-        write_vitals(self.disk.root_dir, self.profile, vitals)
+        write_vitals(self.disk.root_dir, self.profile, vitals, words)
 
     @contextlib.asynccontextmanager
     async def fresh_vitals(self, command: str) -> AsyncIterator[None]:
-        """Keep the figures fresh while a command runs that looks at them."""
-        if not _VITALS_WORDS.search(command):
-            yield
-            return
-        self.refresh_vitals()
-        ticker = asyncio.create_task(self._tick())
+        """Keep the figures fresh while a command runs that looks at them.
+
+        But for the space on the disk, which is as it was at the command's beginning: to count it
+        anew all the time would cost a long command more than the same on a phone.
+        """
+        words = set(_VITALS_PATTERN.findall(command))
+        if words:
+            self.refresh_vitals(words)
+        lasting = words - {"df"}
+        ticker = asyncio.create_task(self._tick(lasting)) if lasting else None
         try:
             yield
         finally:
-            ticker.cancel()
+            if ticker is not None:
+                ticker.cancel()
 
-    async def _tick(self) -> None:
+    async def _tick(self, words: Collection[str]) -> None:
         while True:
             await asyncio.sleep(_VITALS_PERIOD_S)
-            self.refresh_vitals()
+            self.refresh_vitals(words)
 
     def start(self, command: str, *, split_errors: bool) -> PhoneProcess:
         """Start a shell command over pipes; "" is a shell that reads its input."""

@@ -8,7 +8,7 @@ files those scripts print.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +119,8 @@ def install_identity(root_dir: Path, profile: PhoneProfile, boot_id: str) -> Non
     random_dir = root_dir / "proc/sys/kernel/random"
     random_dir.mkdir(parents=True, exist_ok=True)
     _write(random_dir / "boot_id", f"{boot_id}\n")
+    _write(root_dir / "proc/loadavg", "0.40 0.35 0.30 1/900 12345\n")
+    _write(root_dir / "proc/meminfo", "MemTotal: 11800000 kB\nMemAvailable: 6800000 kB\n")
 
 
 @dataclass(frozen=True)
@@ -131,16 +133,22 @@ class Vitals:
     free_bytes: int
 
 
-def write_vitals(root_dir: Path, profile: PhoneProfile, vitals: Vitals) -> None:
-    """Render the vitals into the files that commands read."""
+VITALS_WORDS = ("uptime", "dumpsys", "df")
+
+
+def write_vitals(
+    root_dir: Path, profile: PhoneProfile, vitals: Vitals, words: Collection[str] = VITALS_WORDS
+) -> None:
+    """Render the vitals into the files that commands with these words read."""
     etc_dir = root_dir / "system/etc"
-    _write(root_dir / "proc/loadavg", "0.40 0.35 0.30 1/900 12345\n")
-    _write(root_dir / "proc/meminfo", "MemTotal: 11800000 kB\nMemAvailable: 6800000 kB\n")
-    _write(root_dir / "proc/uptime", f"{vitals.uptime_s:.2f} {vitals.uptime_s:.2f}\n")
-    kib = (profile.disk_bytes // 1024, vitals.used_bytes // 1024, vitals.free_bytes // 1024)
-    _write(etc_dir / "df.txt", " ".join(map(str, kib)) + "\n")
-    _write(etc_dir / "battery.txt", _battery_text(profile, vitals.heating_c))
-    _write(etc_dir / "thermalservice.txt", _thermal_text(profile, vitals.heating_c))
+    if "uptime" in words:
+        _write(root_dir / "proc/uptime", f"{vitals.uptime_s:.2f} {vitals.uptime_s:.2f}\n")
+    if "df" in words:
+        kib = (profile.disk_bytes // 1024, vitals.used_bytes // 1024, vitals.free_bytes // 1024)
+        _write(etc_dir / "df.txt", " ".join(map(str, kib)) + "\n")
+    if "dumpsys" in words:
+        _write(etc_dir / "battery.txt", _battery_text(profile, vitals.heating_c))
+        _write(etc_dir / "thermalservice.txt", _thermal_text(profile, vitals.heating_c))
 
 
 def _battery_text(profile: PhoneProfile, heating_c: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.device import Device, LocalFile, deploy, push, sync
+from harness.device import Device, LocalFile, deploy, pack, push, store, sync
 from harness.errors import (
     BundleCorrupt,
     DeviceError,
@@ -87,8 +87,8 @@ def test_deploy_wrong_sha256_of_the_local_file_blames_the_bundle(
 
 
 def test_deploy_large_file_is_hashed_as_it_arrives(bench: Bench, make_file: FileMaker) -> None:
-    content = os.urandom(push.FOLLOW_BYTES + 12_345)
-    wrong = os.urandom(push.FOLLOW_BYTES)
+    content = os.urandom(pack.FOLLOW_BYTES + 12_345)
+    wrong = os.urandom(pack.FOLLOW_BYTES)
     files = {"a": make_file("a", content), "small": make_file("small", b"small")}
     assert deploy(bench.device, files).pushed_files == 2
     assert (bench.store_dir / files["a"].sha256).read_bytes() == content
@@ -119,10 +119,11 @@ def test_deploy_missing_local_file_blames_the_bundle(device: Device) -> None:
         deploy(device, {"a": LocalFile(Path("/nowhere/a"), "1" * 64, 5)})
 
 
+@pytest.mark.parametrize("byte", [100, 700], ids=["of the pack", "of the file"])
 def test_deploy_byte_changed_on_the_way_is_repaired(
-    start_bench: BenchStarter, make_file: FileMaker
+    start_bench: BenchStarter, make_file: FileMaker, byte: int
 ) -> None:
-    bench = start_bench(faults=["corrupt_push=500"])
+    bench = start_bench(faults=[f"corrupt_push={byte}"])
     content = os.urandom(1000)
     file = make_file("a", content)
     deploy(bench.device, {"a": file})
@@ -138,6 +139,46 @@ def test_deploy_wrong_on_arrival_twice_is_an_error(
         deploy(bench.device, {"a": make_file("a", b"content")})
     assert caught.value.serial == bench.device.serial
     assert stored(bench) == []
+
+
+def test_deploy_device_that_cannot_unpack_says_so(
+    start_bench: BenchStarter, make_file: FileMaker
+) -> None:
+    bench = start_bench()
+    bench.install("tar", "echo tar: unfit >&2; exit 1")
+    with pytest.raises(TransferCorrupt, match="tar: unfit"):
+        deploy(bench.device, {"a": make_file("a", b"content")})
+
+
+def test_deploy_disk_that_fills_up_while_unpacking_is_full(
+    start_bench: BenchStarter, make_file: FileMaker
+) -> None:
+    bench = start_bench()
+    bench.install("tar", "echo tar: No space left on device >&2; exit 1")
+    with pytest.raises(DeviceFull):
+        deploy(bench.device, {"a": make_file("a", b"content")})
+    assert stored(bench) == []
+
+
+def test_deploy_many_files_of_all_sizes_arrive(bench: Bench, make_file: FileMaker) -> None:
+    sizes = (0, 1, 511, 512, 513, 65_536, pack.PACK_BYTES, pack.FOLLOW_BYTES, 9_000_001)
+    contents = [os.urandom(size) for size in sizes] + [os.urandom(99) for _ in range(600)]
+    files = {str(n): make_file(str(n), content) for n, content in enumerate(contents)}
+    deploy(bench.device, files)
+    for file in files.values():
+        path = bench.store_dir / file.sha256
+        assert path.read_bytes() == file.path.read_bytes()
+        assert (path.stat().st_mtime, path.stat().st_mode & 0o777) == (store.SEAL_S, 0o755)
+    assert deploy(bench.device, files).pushed_files == 0
+
+
+def test_deploy_one_damaged_file_among_good_ones_is_sent_alone(
+    bench: Bench, make_file: FileMaker
+) -> None:
+    files = {name: make_file(name, os.urandom(50)) for name in ("a", "b", "c")}
+    deploy(bench.device, files)
+    (bench.store_dir / files["b"].sha256).write_bytes(b"damaged")
+    assert deploy(bench.device, files).pushed_files == 1
 
 
 def test_deploy_more_than_fits_is_refused_before_any_push(

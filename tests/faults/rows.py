@@ -10,7 +10,8 @@ TAKE = "vlm-device-harness take "
 RENEW = "vlm-device-harness renew "
 RELEASE = "vlm-device-harness release "
 LOOK = "found=.*stat -c"
-NAME = "sha256sum"
+SLOW = "slow_link=20000"  # so that a push takes some of the two seconds a stall may last
+IN_PUSH_S = 0.4
 RUN = "setsid -w"
 RUNNER = "vlm_runner --request"
 
@@ -54,14 +55,14 @@ def _misbehave(**what: object) -> tuple[tuple[str, object], ...]:
     return (("misbehave", what),)
 
 
-def _stage(stage: str, pattern: str) -> list[Row]:
+def _stage(stage: str, pattern: str, *more: str, **options: object) -> list[Row]:
     """What can happen to each command of ours, once: the next attempt passes."""
     return [
-        Row(stage, "link drops", (_once("drop_command", pattern),)),
-        Row(stage, "reboot", (_once("reboot_command", pattern),)),
-        Row(stage, "no exit code", (_once("no_exit_code", pattern),)),
-        Row(stage, "garbled", (_once("garble_command", pattern),)),
-        Row(stage, "wedge", (_once("wedge_command", pattern),)),
+        Row(stage, "link drops", (_once("drop_command", pattern, **options), *more)),
+        Row(stage, "reboot", (_once("reboot_command", pattern, **options), *more)),
+        Row(stage, "no exit code", (_once("no_exit_code", pattern), *more)),
+        Row(stage, "garbled", (_once("garble_command", pattern), *more)),
+        Row(stage, "wedge", (_once("wedge_command", pattern, **options), *more)),
     ]
 
 
@@ -104,12 +105,14 @@ PUSH = [
     Row("push", "link drops", ("drop_after_bytes=3000",)),
     Row("push", "wedge", ("wedge_after_bytes=3000",)),
     Row("push", "wrong data", ("corrupt_push=3000",)),
+    Row("push", "torn pack", ("corrupt_push=100",)),
     Row("push", "slow link", ("slow_link=60000",)),
     Row("push", "slow acknowledgements", ("slow_ack=0.05",)),
     Row("push", "full disk", ("disk_full=4000",), "DeviceFull"),
     Row("push", "no permission", ("deny_push=/data/local/tmp/vlm-device-harness",), "DeviceError"),
-    *_stage("verify", NAME),
-    Row("verify", "shell killed", (_once("kill_command", NAME),)),
+    # The look goes on as the device's side of the push.
+    *_stage("verify", LOOK, SLOW, after_s=IN_PUSH_S),
+    Row("verify", "shell killed", (_once("kill_command", LOOK, after_s=IN_PUSH_S), SLOW)),
 ]
 RUNS = [
     *_stage("run", RUN),
@@ -140,6 +143,6 @@ RUNS = [
     Row("run", "server killed", outcome="AdbError", special="kill_server"),
     Row("run", "server stopped", outcome="AdbError", special="stop_server"),
     Row("run", "host process killed", special="kill_process_in_run"),
-    Row("push", "host process killed", ("slow_link=15000",), special="kill_process_in_push"),
+    Row("push", "host process killed", (SLOW,), special="kill_process_in_push"),
 ]
 ROWS = [*CONNECT, *LEASE, *PUSH, *RUNS]

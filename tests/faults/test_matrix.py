@@ -11,7 +11,7 @@ import pytest
 
 from harness.bench import recovery
 from harness.cache import CACHE_VARIABLE
-from harness.device import lease, push, run, start_private_server, sync
+from harness.device import lease, push, run, start_private_server, sync, taker
 
 from .matrix import Seen, Site, run_row
 from .rows import PASSES, ROWS
@@ -20,6 +20,7 @@ AT_ONCE = 6
 # Waiting for what will never come; the product waits longer.
 SHORTER_S = {
     (lease, "TAKE_S"): 3.0,
+    (taker, "ANSWER_S"): 3.0,
     (push, "LOOK_S"): 3.0,
     (push, "DROP_S"): 1.0,
     (sync, "STALL_S"): 2.0,
