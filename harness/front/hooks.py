@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict
-from functools import cached_property
-from pathlib import Path
 
 import pytest
 
-from harness.bench.ledger import Ledger, Record
 from harness.cache import cache_root
 from harness.errors import HarnessError, InputError, SpecError
-from harness.front.console import Console
 from harness.front.junit import JunitTypes
-from harness.front.options import Options, add_options, read_options
+from harness.front.options import add_options, read_options
 from harness.front.outcomes import annotate, notes_of, tell_outcome
 from harness.front.phones import count_fit_phones
-from harness.front.places import PLACE_KEY, lease_place, with_phone
+from harness.front.places import lease_place
 from harness.front.recording import FACTS, Facts, JournalWriter
 from harness.front.reporting import Reporting
 from harness.front.selection import (
@@ -28,13 +24,12 @@ from harness.front.selection import (
     subject_of,
 )
 from harness.front.session import Session
-from harness.front.session_folder import SessionFolder, open_session_folder
+from harness.front.state import State
 from harness.front.table import Row
-from harness.front.workers import FOLDER_KEY, Workers
+from harness.front.workers import Workers
 from harness.journal import JOURNAL_NAME
-from harness.socs import find_soc, specs_dir
-from harness.spec import Spec, check_recipe_for_soc, load_specs, override_recipe
-from harness.vocabulary import Mode
+from harness.socs import find_soc
+from harness.spec import Spec, check_recipe_for_soc
 
 _KINDS = {
     "accuracy": "the reply to a case holds what it should",
@@ -44,45 +39,6 @@ _KINDS = {
     "asked(name)": "made where the command line has that option",
 }
 _SESSION_FIXTURE = "harness_session"
-
-
-class State:
-    """What the hooks of one pytest process share."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        given = getattr(config, "workerinput", {}).get(PLACE_KEY)
-        self.options: Options = with_phone(read_options(config), given)
-        self.specs = _load_specs(self.options)
-        self.console = Console(config)
-        self.selected_modes: set[Mode] = set()
-
-    @cached_property
-    def folder(self) -> SessionFolder:
-        """The session's folder; in a worker that of its controller."""
-        given = getattr(self._config, "workerinput", {}).get(FOLDER_KEY)
-        if given is not None:
-            return SessionFolder(Path(given))
-        folder = open_session_folder(self.options, self._config.rootpath, self.console.say)
-        Ledger(folder.phones).forget_quarantines()
-        return folder
-
-    @cached_property
-    def session(self) -> Session:
-        """Made when the first test needs it, when the modes of all tests are known."""
-        modes = frozenset(self.selected_modes)
-        return Session(self.options, self.console, modes, self.folder)
-
-    def bench_records(self) -> dict[str, Record]:
-        """What became of the phones, by name."""
-        return Ledger(self.folder.phones).all() if "folder" in self.__dict__ else {}
-
-    def close(self) -> None:
-        """End the session if there was one."""
-        if "session" in self.__dict__:
-            self.session.close()
-        if "folder" in self.__dict__:
-            self.folder.close()
 
 
 _STATE = pytest.StashKey[State]()
@@ -250,14 +206,6 @@ def add_facts(
 
 def _is_conditional(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in ("demand", "asked"))
-
-
-def _load_specs(options: Options) -> dict[str, Spec]:
-    """The session's specs; none where the package is installed without the project."""
-    if options.specs_dir is None and not specs_dir().is_dir():
-        return {}
-    specs = load_specs(options.specs_dir)
-    return {model: override_recipe(spec, options.recipe) for model, spec in specs.items()}
 
 
 def _register_markers(config: pytest.Config, specs: Iterable[Spec]) -> None:

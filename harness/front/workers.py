@@ -7,7 +7,7 @@ trouble of the bench: its test is given to another one, and only after that an e
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -17,11 +17,7 @@ from _pytest.junitxml import xml_key
 from harness.errors import EXIT_INFRA
 from harness.front.outcomes import annotate
 from harness.front.places import PLACE_KEY, phone_for_workers
-
-if TYPE_CHECKING:
-    from harness.front.hooks import State
-
-FOLDER_KEY = "vlm_device_harness_folder"
+from harness.front.state import FOLDER_KEY, State
 
 
 class Workers:
