@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from harness.journal import Record
+from harness.levels import HOW_TO_FIND_CHANGES, can_find_changes, last_change
 from harness.vocabulary import METRIC_KINDS
 
 _BAD = ("fail", "error", "infra", "compile", "spec", "inconclusive")
-_FEWEST = 3  # nights on either side of a change
-_CHANGE = 3.0  # robust standard deviations between the two sides
-_LEAST_CHANGE = 0.02
+_MOST_TOLD = 20  # findings; more are not read in a minute
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,15 @@ class Change:
     share: float
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What is to be told of a test; tests of which the same is told are told together."""
+
+    outcome: str
+    where: str
+    lines: tuple[str, ...]
+
+
 def summarize(records: Iterable[Record]) -> list[str]:
     """Lines about the last run of a journal, the worst first."""
     known = list(records)
@@ -35,74 +41,96 @@ def summarize(records: Iterable[Record]) -> list[str]:
     last = [record for record in known if record.run_id == known[-1].run_id]
     counts = Counter(record.outcome for record in last)
     told = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
-    lines = [f"run {last[0].run_id}, {last[0].at}, commit {last[0].git_commit}: {told}"]
-    bad = [record for record in last if record.outcome in _BAD]
-    for record in sorted(bad, key=lambda each: _BAD.index(each.outcome)):
-        lines += _told(record, [other for other in known if _is_same(other, record)])
-    if not bad:
+    lines = [f"night of {_minute(last[0].at)} UTC, commit {last[0].git_commit}: {told}"]
+    findings = _findings([record for record in last if record.outcome in _BAD], known)
+    for finding, names in list(findings.items())[:_MOST_TOLD]:
+        heading = f"{finding.outcome.upper()} {_together(names)}{finding.where}"
+        lines += [heading, *(f"    {line}" for line in finding.lines)]
+    if len(findings) > _MOST_TOLD:
+        lines.append(f"and {len(findings) - _MOST_TOLD} more findings: see the session's output")
+    if not findings:
         lines.append("nothing failed")
+    elif not can_find_changes():
+        lines.append(HOW_TO_FIND_CHANGES)
     return lines
 
 
-def find_change(values: Sequence[float]) -> int | None:
-    """Where a series moved to another level: the index of the first value after, else None.
-
-    The split whose two medians leave the least absolute deviation; they must be at least 2 %
-    and 3 robust standard deviations apart.
-    """
-    logs = [math.log(value) for value in values]
-    splits = range(_FEWEST, len(logs) - _FEWEST + 1)
-    if not splits:
-        return None
-    best = min(splits, key=lambda split: sum(_deviations(logs, split)))
-    distance = abs(median(logs[best:]) - median(logs[:best]))
-    noise = max(1.4826 * median(_deviations(logs, best)), 1e-3)
-    return best if distance >= max(_LEAST_CHANGE, _CHANGE * noise) else None
+def _findings(bad: Sequence[Record], known: Sequence[Record]) -> dict[Finding, list[str]]:
+    """The names of the tests of each finding, the worst first."""
+    begun = {record.run_id: record.at for record in reversed(known)}
+    findings: dict[Finding, list[str]] = {}
+    for record in sorted(bad, key=lambda each: _BAD.index(each.outcome)):
+        history = [other for other in known if _is_same(other, record)]
+        findings.setdefault(_finding(record, history, begun), []).append(_name(record))
+    return findings
 
 
-def _deviations(logs: Sequence[float], split: int) -> list[float]:
-    """Distance of each value from the median of its side."""
-    return [abs(value - median(side)) for side in (logs[:split], logs[split:]) for value in side]
+def _name(record: Record) -> str:
+    return record.test.rpartition("::")[2]
+
+
+def _minute(at: str) -> str:
+    """ "2026-11-06 01:00" of an ISO time."""
+    return at[:16].replace("T", " ")
+
+
+def _together(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _is_same(one: Record, other: Record) -> bool:
-    return (one.test, one.context.soc) == (other.test, other.context.soc)
+    """The same test on the same SoC; one that ended early may not have known its SoC."""
+    socs = {one.context.soc, other.context.soc} - {None}
+    return one.test == other.test and len(socs) < 2
 
 
-def _told(record: Record, history: Sequence[Record]) -> list[str]:
-    context = record.context
-    where = f"{context.soc or 'unknown SoC'}, {context.serial or 'no phone'}"
-    lines = [f"{record.outcome.upper()} {record.test.rpartition('::')[2]} on {where}"]
+def _finding(record: Record, history: Sequence[Record], begun: Mapping[str, str]) -> Finding:
+    """Args: `history` is of the same test, `begun` when each run began."""
+    places = [place for place in (record.context.soc, record.context.serial) if place]
     wrong = [v.sentence for v in record.verdicts if v.outcome in ("fail", "inconclusive")]
-    lines += [f"    {sentence}" for sentence in wrong or record.message.splitlines()[:1]]
-    lines.append(f"    {_since(history)}")
-    lines += [
-        f"    {change.metric} changed by {100 * change.share:+.1f} % at {change.at} "
-        f"(commit {change.git_commit})"
-        for change in changes(history)
-    ]
-    return lines
+    lines = [*(wrong or record.message.splitlines()[:1]), _since(history, begun)]
+    if can_find_changes():
+        lines += [
+            f"{change.metric} changed by {100 * change.share:+.1f} % at {_minute(change.at)} "
+            f"(commit {change.git_commit})"
+            for change in changes(record, history)
+        ]
+    return Finding(record.outcome, f" on {', '.join(places)}" if places else "", tuple(lines))
 
 
-def _since(history: Sequence[Record]) -> str:
-    """Since when it is not well."""
-    nights = 0
+def _since(history: Sequence[Record], begun: Mapping[str, str]) -> str:
+    """Since when it is not well. Nights in which it was skipped tell nothing."""
+    nights: list[str] = []
     for record in reversed(history):
-        if record.outcome not in _BAD:
-            return f"since {history[-nights].at}, {nights} runs; well before, at {record.at}"
-        nights += 1
-    return f"in each of its {nights} runs, since {history[0].at}"
+        night = _minute(begun[record.run_id])
+        if record.outcome in _BAD:
+            nights.append(night)
+        elif record.outcome == "pass":
+            return f"since {nights[-1]} ({_count(nights)}); it last passed {night}"
+    return f"since {nights[-1]} ({_count(nights)}); it never passed in this journal"
 
 
-def changes(history: Sequence[Record]) -> list[Change]:
-    """Each metric of a test whose level moved."""
+def _count(nights: Sequence[str]) -> str:
+    number = len(set(nights))
+    return "1 night" if number == 1 else f"{number} nights"
+
+
+def changes(record: Record, history: Sequence[Record]) -> list[Change]:
+    """Each metric of a test whose level moved on the phone of its last record.
+
+    Phones of one SoC differ by more than a change does; what a simulator takes is no speed.
+    """
     found = []
+    measured = [
+        other
+        for other in history
+        if other.context.serial == record.context.serial and not other.context.simulated
+    ]
     for metric in METRIC_KINDS:
-        points = [(value, r) for r in history if (value := r.metrics.get(metric))]
-        values = [value for value, _ in points]
-        split = find_change(values)
-        if split is not None:
-            share = median(values[split:]) / median(values[:split]) - 1
-            first = points[split][1]
+        points = [(value, r) for r in measured if (value := r.metrics.get(metric))]
+        change = last_change([value for value, _ in points])
+        if change is not None:
+            at, share = change
+            first = points[at][1]
             found.append(Change(metric, first.at, first.git_commit, share))
     return found

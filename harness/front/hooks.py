@@ -14,9 +14,10 @@ from harness.front.options import add_options, read_options
 from harness.front.outcomes import annotate, notes_of, tell_outcome
 from harness.front.phones import count_fit_phones
 from harness.front.places import lease_place
-from harness.front.recording import FACTS, Facts, JournalWriter
+from harness.front.recording import FACTS, Facts, JournalWriter, context_asked
 from harness.front.reporting import Reporting
 from harness.front.selection import (
+    case_of,
     check_marker_names,
     leave_out_other_models,
     parameter_sets,
@@ -126,8 +127,10 @@ def pytest_runtest_makereport(
         return report
     tell_outcome(item, report, call.excinfo.value if call.excinfo is not None else None)
     annotate(report, of_product=True)
-    facts = item.stash.get(_FACTS, None)
-    if facts is not None and call.when == "call":
+    facts = item.stash.get(_FACTS, None) if call.when == "call" else None
+    if facts is None and not report.passed:
+        facts = _facts_asked(item)
+    if facts is not None:
         annotate(report, **{FACTS: facts.as_plain()})
     row = item.stash.get(_ROW, None)
     if row is not None:
@@ -202,6 +205,14 @@ def add_facts(
             record_property(name, value)
 
     return add
+
+
+def _facts_asked(item: pytest.Item) -> Facts | None:
+    subject = subject_of(item)
+    if subject is None:
+        return None  # a product's test that is made from no spec
+    options = item.config.stash[_STATE].options
+    return Facts(context_asked(subject, options, case_of(item)), [])
 
 
 def _is_conditional(item: pytest.Item) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness import __version__
+from harness.front.options import Options
 from harness.front.outcomes import notes_of
 from harness.front.session import Session, Subject
 from harness.journal import (
@@ -89,6 +90,18 @@ def context_of(
         target=manifest.target,
         versions=manifest.versions,
         files_sha256=ptes,
+    )
+
+
+def context_asked(subject: Subject, options: Options, case: str | None) -> Context:
+    """What a test was about, for one that ended before bundle and device could say it."""
+    return Context(
+        model=subject.spec.model,
+        mode=subject.mode,
+        case=case,
+        backend=options.backend or subject.spec.backend,
+        soc=subject.place.soc or options.soc,
+        serial=subject.place.serial,
     )
 
 

@@ -14,7 +14,7 @@ from harness.errors import HarnessError, InputError
 from harness.front.options import Options, wanted_places
 from harness.front.session import Subject
 from harness.manifest import MANIFEST_NAME, parse_manifest
-from harness.spec import Spec
+from harness.spec import Case, Spec
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _ARGUMENTS = re.compile(r"\([^()]*=[^()]*\)")  # of a marker: `device(serial="x")`
@@ -59,6 +59,13 @@ def subject_of(item: pytest.Item) -> Subject | None:
     call = getattr(item, "callspec", None)
     subject = call.params.get("subject") if call is not None else None
     return subject if isinstance(subject, Subject) else None
+
+
+def case_of(item: pytest.Item) -> str | None:
+    """The name of the case a test is about, if it is about one."""
+    call = getattr(item, "callspec", None)
+    case = call.params.get("case") if call is not None else None
+    return case.name if isinstance(case, Case) else None
 
 
 def check_marker_names(expression: str, marker_lines: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +23,8 @@ from harness.journal import (
     journal_schema,
     read_journal,
 )
-from harness.night import find_change, summarize
+from harness.levels import last_change
+from harness.night import summarize
 from harness.suggest import suggest, t99
 
 RATE = "decode_tokens_per_s"
@@ -162,12 +164,11 @@ def test_summary_tells_what_failed_since_when_by_how_much_and_where(
     path = write(tmp_path / "j", nights)
     assert main(["night-summary", str(path)]) == 0
     told = capsys.readouterr().out
-    assert "run run8" in told
-    assert "1 fail" in told
+    assert told.startswith("night of 2026-11-08 01:00 UTC, commit c8: 1 fail")
     assert "FAIL test_rate[toy-kv] on SM8750, X1" in told
     assert "decode 44.2 tok/s against the floor" in told
-    assert "since 2026-11-06T01:00:00+00:00, 3 runs; well before, at 2026-11-05" in told
-    assert "changed by -12.0 % at 2026-11-06T01:00:00+00:00 (commit c6)" in told
+    assert "since 2026-11-06 01:00 (3 nights); it last passed 2026-11-05 01:00" in told
+    assert "changed by -12.0 % at 2026-11-06 01:00 (commit c6)" in told
     assert len(told.splitlines()) < 10
 
 
@@ -175,7 +176,67 @@ def test_summary_of_a_good_night_is_two_lines() -> None:
     assert summarize([make_record(1, 50.0, "fail"), make_record(2)])[1:] == ["nothing failed"]
 
 
+def test_tests_that_fail_alike_are_told_together() -> None:
+    def missing(night: int, case: str) -> Record:
+        test = f"tests/device/test_models.py::test_answer[big-kv-{case}]"
+        told = {"test": test, "metrics": {}, "verdicts": [], "message": "no checkpoint\n  hint: x"}
+        return make_record(night, outcome="compile", **told)
+
+    nights = [missing(night, case) for night in (1, 2) for case in ("cat", "dog", "rocket")]
+    assert summarize(nights)[1:] == [
+        "COMPILE test_answer[big-kv-cat] and 2 more on SM8750, X1",
+        "    no checkpoint",
+        "    since 2026-11-01 01:00 (2 nights); it never passed in this journal",
+    ]
+
+
+def test_nights_that_skipped_a_test_or_did_not_reach_its_phone_are_told_right() -> None:
+    lost = replace(PHONE, soc=None, serial=None)
+    nights = [
+        make_record(1),
+        make_record(2, outcome="skip"),
+        make_record(3, outcome="infra", context=lost, verdicts=[], message="no phone is free"),
+        make_record(4, 40.0, "fail"),
+    ]
+    told = summarize(nights)
+    assert told[-1] == "    since 2026-11-03 01:00 (2 nights); it last passed 2026-11-01 01:00"
+
+
+def test_more_than_a_minute_of_findings_is_cut_and_says_so() -> None:
+    tests = [f"x::test_rate[m{index}-kv]" for index in range(25)]
+    told = summarize(make_record(1, float(30 + i), "fail", test=t) for i, t in enumerate(tests))
+    assert sum(line.startswith("FAIL") for line in told) == 20
+    assert told[-1] == "and 5 more findings: see the session's output"
+
+
+def test_summary_without_the_extra_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ruptures", None)
+    nights = [make_record(night, 50) for night in range(1, 6)]
+    nights += [make_record(night, 44, "fail") for night in range(6, 9)]
+    told = summarize(nights)
+    assert "since 2026-11-06 01:00 (3 nights)" in told[3]
+    assert told[-1].endswith("that needs pip install 'vlm-device-harness[night]'")
+    assert not [line for line in told if "changed by" in line]
+
+
 def test_steady_and_noisy_series_have_no_change() -> None:
-    assert find_change([50.0] * 10) is None
-    assert find_change([50, 55, 48, 53, 47, 52, 56, 49, 51, 50]) is None
-    assert find_change([50, 50.1, 49.9, 50, 45, 45.1, 44.9, 45]) == 4
+    assert last_change([50.0] * 10) is None
+    assert last_change([50, 55, 48, 53, 47, 52, 56, 49, 51, 50]) is None
+    assert last_change([50, 45, 45]) is None
+
+
+def test_change_is_found_with_its_size_and_of_several_the_last() -> None:
+    assert last_change([50, 50.1, 49.9, 50, 45, 45.1, 44.9, 45]) == (
+        4,
+        pytest.approx(-0.1, abs=0.002),
+    )
+    up_and_down = [50, 50.1, 49.9, 50, 55, 55.1, 54.9, 55, 50, 50.1, 49.9, 50.1]
+    assert last_change(up_and_down) == (8, pytest.approx(-0.091, abs=0.002))
+    assert last_change([60.0] * 70 + up_and_down) == (78, pytest.approx(-0.091, abs=0.002))
+
+
+def test_change_of_another_phone_or_of_a_simulator_is_none() -> None:
+    for other in (replace(PHONE, serial="X2"), replace(PHONE, simulated=True)):
+        nights = [make_record(night, 50, context=other) for night in range(1, 6)]
+        nights += [make_record(night, 44, "fail") for night in range(6, 9)]
+        assert not [line for line in summarize(nights) if "changed by" in line]
