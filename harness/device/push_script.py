@@ -20,14 +20,14 @@ from harness.device.store import LOOK_SCRIPT
 # Files are hashed as they arrive. Prints "ok S..." for those that were named, "bad S" for one
 # that is not what its name says, "torn N" for a pack that is no tar.
 #
-# Files are flushed to the disk with nobody waiting: marks say what a crash would make doubtful
+# Files are flushed to the disk with nobody waiting: a list says what a crash would make doubtful
 # (`store.py`). Toybox's `sync` takes no names, its `fsync` does; on Linux boards it is the other
 # way round.
 PUSH_SCRIPT = (
     LOOK_SCRIPT
     + """
 read -r tag || exit 0
-part=$tag.part; marks=../unflushed/$boot; right=; names=
+part=$tag.part; marks=../unflushed/$boot; right=; names=; batch=0
 umask 022
 # Notes which files of folder N are right. Arguments: N, the sha256 found, the file, and so on.
 compare() {
@@ -57,13 +57,15 @@ follow() {
 name() {
   if [ -z "$names" ]; then return; fi
   [ -d "$marks" ] || mkdir -p "$marks" || return
-  (cd "$marks" && exec touch $names) && (cd "$part" && exec mv -f $right ..) || return
+  batch=$((batch + 1)); list=$marks/$tag.$batch
+  echo $names >"$list" || return
+  (cd "$part" && exec mv -f $right ..) || return
   echo "ok$names"
 }
 # Other changes of the disk wait while files are flushed, so this comes last.
 flush() {
   if [ -z "$names" ]; then return; fi
-  setsid sh -c '{ fsync "$@" || sync "$@"; } && cd "$0" && rm -f "$@"' "$marks" $names \\
+  setsid sh -c '{ fsync "$@" || sync "$@"; } && rm -f "$0"' "$list" $names \\
     </dev/null >/dev/null 2>&1 &
   right=; names=
 }

@@ -7,8 +7,9 @@ content: all files in the store carry one made-up time, `SEAL_S`, which any late
 would change. (Hashing a gigabyte on a phone at each run would take seconds.)
 
 Beside it: `used/S`, an empty file whose modification time is S's last use (the blob's own
-times are its seal, and Android mounts with noatime); and `unflushed/BOOT_ID/S` while the disk
-may not yet hold what S names. After a crash those of another boot are removed, not believed.
+times are its seal, and Android mounts with noatime); and `unflushed/BOOT_ID/*`, lists of names
+whose content the disk may not yet hold. After a crash those of another boot are removed, not
+believed.
 """
 
 from __future__ import annotations
@@ -44,21 +45,25 @@ days=$2; shift 2
 read -r boot </proc/sys/kernel/random/boot_id
 for folder in ../unflushed/*; do
   if [ "${folder##*/}" = "$boot" ] || ! [ -d "$folder" ]; then continue; fi
-  for mark in "$folder"/*; do rm -f "./${mark##*/}"; done
+  for list in "$folder"/*; do
+    if read -r names <"$list"; then rm -f $names; fi
+  done
   rm -rf "$folder"
 done
-wanted=$(($# * 3))
-if [ $# -gt 0 ]; then
-  (cd ../used && exec touch "$@" 2>/dev/null)
+names=$*
+use() { if [ -n "$names" ]; then (cd ../used && exec touch $names); fi; }
+if [ -n "$names" ]; then
+  wanted=$(($# * 3))
   found=$(stat -c '%n %s %Y' "$@" 2>/dev/null)
   echo "$found"
   set -- $found
-  if [ $# -ge $wanted ]; then exit 0; fi
+  if [ $# -ge $wanted ]; then use; exit 0; fi
 fi
 df -kP . | {
   while read -r _ _ _ last _; do free=$last; done
   echo "free $free"
 }
+use
 unused=0
 for file in $(find . ../used -maxdepth 1 \\( -name '*.part' -ctime +0 \\) -o \\
     \\( -path '../used/*' -mtime "+$days" \\)); do
