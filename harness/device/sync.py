@@ -18,7 +18,7 @@ FRAME_BYTES = 64 * 1024  # the protocol's upper limit for DATA
 FRAMES_PER_WRITE = 16  # 1 MiB: what the adb server puts into one packet
 BLOCK_BYTES = FRAMES_PER_WRITE * FRAME_BYTES
 WRITE_BYTES = 256 * 1024
-TICK_S = 0.03
+TICK_S = 0.02
 STALL_S = 30.0  # a device that takes nothing for so long is gone
 REGULAR_FILE = 0o100000
 

@@ -8,6 +8,7 @@ that does not read holds its host back.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -39,7 +40,8 @@ class Stream:
         self.remote_id = remote_id
         self._closed = asyncio.Event()
         self._sink = sink
-        self._incoming: deque[bytes] = deque()
+        self._incoming: deque[tuple[bytes, float]] = deque()
+        self.arrived_s = 0.0  # when the chunk came that was read last, by the monotonic clock
         self._wakeup = asyncio.Event()
         self._acknowledged = asyncio.Event()
         self._write_lock = asyncio.Lock()
@@ -60,7 +62,7 @@ class Stream:
                 return b""
             self._wakeup.clear()
             await self._wakeup.wait()
-        chunk = self._incoming.popleft()
+        chunk, self.arrived_s = self._incoming.popleft()
         if self._ack_delay_s:
             await asyncio.sleep(self._ack_delay_s)
         if not self.closed:
@@ -91,7 +93,7 @@ class Stream:
 
     def on_write(self, payload: bytes) -> None:
         """The host sent a chunk."""
-        self._incoming.append(payload)
+        self._incoming.append((payload, time.monotonic()))
         self._wakeup.set()
 
     def on_okay(self) -> None:

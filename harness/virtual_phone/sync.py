@@ -222,8 +222,10 @@ class _SyncSession:
         begin = progress.pushed_bytes
         progress.pushed_bytes = end = begin + len(piece)
         if faults.slow_link is not None:
+            # From when it came, not from when this task woke up: a link does not wait for that.
+            begin_s = max(self._stream.arrived_s, self._link_free_s)
+            self._link_free_s = begin_s + len(piece) / faults.slow_link
             now_s = time.monotonic()
-            self._link_free_s = max(now_s, self._link_free_s) + len(piece) / faults.slow_link
             if self._link_free_s - now_s > _SHORTEST_SLEEP_S:
                 await asyncio.sleep(self._link_free_s - now_s)
         if faults.corrupt_push is not None and begin <= faults.corrupt_push < end:
