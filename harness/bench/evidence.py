@@ -31,6 +31,8 @@ QUESTIONS = {
     "logcat.txt": LOGCAT,
     "thermal.txt": "dumpsys thermalservice",
     "battery.txt": "dumpsys battery",
+    # Android's own record, of hours: charge, heat and current as they changed.
+    "battery_trace.txt": "dumpsys batterystats --history | tail -n 500",
     "free_space.txt": "df -k /data/local/tmp; cat /proc/meminfo | head -n 5; cat /proc/uptime",
     "getprop.txt": "getprop",
     "tombstones.txt": TOMBSTONES,

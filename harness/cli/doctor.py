@@ -8,11 +8,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from harness.cache import CACHE_VARIABLE, cache_root
 from harness.compile.stack import INSTALL_HINT, OLDEST_GLIBC, find_compiler_stack
-from harness.device import adb_program, connect_server
+from harness.device import AdbServer, adb_program, connect_server
+from harness.device.adb_program import adb_version, confinement
 from harness.errors import HarnessError
 
 _NEEDED_DISK_GB = 5
@@ -66,10 +68,11 @@ def _adb() -> Finding:
         program = adb_program()
     except HarnessError as err:
         return Finding("adb", err.problem, err.hint or "pip install adbutils", "any device")
-    if "snap" in program.resolve().parts or "snap" in program.parts:
+    cage = confinement(program)
+    if cage is not None:
         return Finding(
             "adb",
-            f"{program} is confined by snap: its server may see neither USB nor your key",
+            f"{program} is confined by {cage}: its server may see neither USB nor your key",
             "use adb of another source: export ADBUTILS_ADB_PATH=/usr/bin/adb",
             "devices on USB",
         )
@@ -108,11 +111,27 @@ def _devices(args: argparse.Namespace) -> Iterator[Finding]:
         "adb server",
         f"{server.address}, version 1.0.{server.version}; any local user reaches its devices",
     )
+    yield from _clash(server)
     if not entries:
         yield Finding("devices", "none; --serial virtual needs none")
     for entry in entries:
         fix = None if entry.state == "device" else "see `python -m harness devices`"
         yield Finding("device", f"{entry.serial} is {entry.state}", fix, "running on it")
+
+
+def _clash(server: AdbServer) -> Iterator[Finding]:
+    """An adb of another version ends a server of this machine as soon as somebody types it."""
+    with suppress(HarnessError):
+        program = adb_program()
+        version = adb_version(program)
+        if version not in (None, server.version):
+            yield Finding(
+                "adb versions",
+                f"{program} is 1.0.{version}, the server 1.0.{server.version}: that program"
+                " would end the server and the runs behind it",
+                f"use an adb of 1.0.{server.version}, or restart the server while it is idle",
+                "commands by hand",
+            )
 
 
 def _stack() -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from harness.errors import AdbError
+
+ANSWER_S = 10.0
 
 
 def adb_program(*, prefer_bundled: bool = False) -> Path:
@@ -40,6 +44,29 @@ def adb_program(*, prefer_bundled: bool = False) -> Path:
         "none in $ADBUTILS_ADB_PATH, in $PATH or in the adbutils package",
         hint="python -m pip install adbutils==2.12.0",
     )
+
+
+def confinement(program: Path) -> str | None:
+    """What keeps an adb from USB, files and keys: "snap" or "flatpak"; None: nothing is known."""
+    parts = {*program.parts, *program.resolve().parts}
+    return next((name for name in ("snap", "flatpak") if name in parts), None)
+
+
+def adb_version(program: Path) -> int | None:
+    """Of the protocol: 41 of "Android Debug Bridge version 1.0.41"; None if it does not say."""
+    try:
+        done = subprocess.run(
+            [program, "version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"version 1\.0\.(\d+)", done.stdout)
+    return int(found[1]) if found else None
 
 
 def _bundled_adb() -> Path | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from harness import socs
+from harness.device.adb_program import adb_program, confinement
 from harness.device.deadline import Deadline
 from harness.device.losses import telling_losses, unusable_hint
 from harness.device.server import USABLE, AdbServer, DeviceEntry
 from harness.device.shell import CommandResult, ShellStream, command_line, finish_command
 from harness.device.wire import Connection
 from harness.errors import (
+    AdbError,
     AmbiguousDevice,
     DeviceMismatch,
     DeviceNotFound,
@@ -151,6 +153,16 @@ def _known_soc_id(soc_model: str) -> str | None:
         return None
 
 
+def _confined() -> str:
+    """What to know first if this machine's adb may be kept from USB."""
+    with suppress(AdbError):
+        program = adb_program()
+        cage = confinement(program)
+        if cage is not None:
+            return f"{program} is confined by {cage} and may not see USB: take another adb, or "
+    return ""
+
+
 def _choose(server: AdbServer, entries: Sequence[DeviceEntry], serial: str | None) -> DeviceEntry:
     doing = f"opening device {serial}" if serial else "choosing a device"
     there = ", ".join(f"{entry.serial} ({entry.state})" for entry in entries) or "none"
@@ -169,7 +181,7 @@ def _choose(server: AdbServer, entries: Sequence[DeviceEntry], serial: str | Non
             doing,
             f"the adb server at {server.address} knows no device",
             expected="a phone with USB debugging on",
-            hint=f"plug one in, or --serial virtual; see {LIST_DEVICES}",
+            hint=f"{_confined()}plug one in, or --serial virtual; see {LIST_DEVICES}",
         )
     if len(entries) > 1:
         raise AmbiguousDevice(

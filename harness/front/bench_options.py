@@ -30,6 +30,7 @@ class BenchOptions:
     lease_s: int
     resume: bool
     place: str | None  # of labgrid, which hands out the phone
+    private_adb: bool
 
     @property
     def is_pool(self) -> bool:
@@ -65,6 +66,12 @@ def add_bench_options(parser: pytest.Parser) -> None:
         "--lease",
         metavar="labgrid:PLACE",
         help="let labgrid's coordinator hand out the phone that the tag `serial` of PLACE names",
+    )
+    group.addoption(
+        "--private-adb",
+        action="store_true",
+        help="reach --serial HOST:PORT by an adb server of our own: own port, own key, own HOME; "
+        "it ends with the session",
     )
     group.addoption(
         "--lease-timeout",
@@ -114,6 +121,7 @@ def read_bench_options(config: pytest.Config) -> BenchOptions:
         lease_s=config.getoption("--lease-seconds"),
         resume=config.getoption("--resume"),
         place=_place(config),
+        private_adb=_private_adb(config),
     )
 
 
@@ -121,6 +129,24 @@ def _load(path: Path) -> tuple[Phone, ...]:
     from harness.bench.bench_file import load_bench
 
     return load_bench(path)
+
+
+def _private_adb(config: pytest.Config) -> bool:
+    """Whether `--private-adb` is given, and with what it can work with."""
+    if not config.getoption("--private-adb"):
+        return False
+    doing = "reading the command line"
+    for option in ("--bench", "--lease", "--adb-host", "--adb-port"):
+        if config.getoption(option):
+            raise InputError(doing, f"--private-adb and {option} contradict each other")
+    serials = config.getoption("--serial")
+    if not serials or not all(Phone(serial).is_tcp for serial in serials):
+        raise InputError(
+            doing,
+            f"--private-adb reaches no phone named {', '.join(serials) or 'by nothing'}",
+            expected="--serial HOST:PORT: on a cable only one adb server can have a phone",
+        )
+    return True
 
 
 def _place(config: pytest.Config) -> str | None:

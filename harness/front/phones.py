@@ -12,7 +12,13 @@ from harness.bench.ledger import Ledger
 from harness.bench.phones import Phone, Wish
 from harness.bench.pool import Pool, PoolOptions
 from harness.cache import cache_root, locked, make_cache_dir
-from harness.device import Device, connect_server, open_device, start_private_server
+from harness.device import (
+    Device,
+    PrivateServer,
+    connect_server,
+    open_device,
+    start_private_server,
+)
 from harness.device.server import USABLE
 from harness.errors import DeviceLost, DeviceNotUsable, PhoneInUse
 from harness.front.options import VIRTUAL, Options, Place, wanted_places
@@ -81,6 +87,10 @@ class Phones:
             return options.bench.phones
         if serial == VIRTUAL:
             return (self._start_virtual(),)
+        if serial is not None and options.bench.private_adb:
+            private = self._start_server()
+            private.server.connect_tcp(serial)
+            return (Phone(serial, private.server.host, private.server.port),)
         server = connect_server(options.adb_host, options.adb_port)
         if options.bench.everything:
             entries = [entry for entry in server.list_devices() if entry.state == USABLE]
@@ -91,12 +101,16 @@ class Phones:
 
     def _start_virtual(self) -> Phone:
         """A virtual phone on an adb server of its own, whose key alone it obeys."""
-        home_dir = make_cache_dir(cache_root() / "adb")
-        with locked(home_dir / "key.lock", "making a key for adb"):
-            private = self._stack.enter_context(start_private_server(home_dir))
+        private = self._start_server()
         phone = self._stack.enter_context(self._free_phone(private.public_key_path))
         private.server.connect_tcp(phone.serial)
         return Phone(phone.serial, private.server.host, private.server.port)
+
+    def _start_server(self) -> PrivateServer:
+        """An adb server of this session's own."""
+        home_dir = make_cache_dir(cache_root() / "adb")
+        with locked(home_dir / "key.lock", "making a key for adb"):
+            return self._stack.enter_context(start_private_server(home_dir))
 
     def _free_phone(self, public_key_path: Path) -> VirtualPhone:
         """The same phone, and so the same disk, each time, or the next if it is in use.
