@@ -203,7 +203,11 @@ class Cpu:
 
 @dataclass(frozen=True)
 class Report:
-    """One successful process of the runner."""
+    """One successful process of the runner.
+
+    `libraries` has what it ran with, by file name: version or build id, None where the file
+    tells neither. `build` has None for what the build did not know.
+    """
 
     __pydantic_config__ = _STRICT
 
@@ -216,8 +220,8 @@ class Report:
     iterations: tuple[Iteration, ...]
     memory: Memory
     cpu: Cpu
-    libraries: Mapping[str, str]
-    build: Mapping[str, str]
+    libraries: Mapping[str, str | None]
+    build: Mapping[str, str | None]
 
     @property
     def measured(self) -> tuple[Iteration, ...]:

@@ -82,7 +82,7 @@ Outcome<std::unique_ptr<Graph>> PteFile::load_graph(const std::string& method) c
                      component_ + " " + method);
 }
 
-Outcome<double> PteFile::read_number(const std::string&) const { return 1.0; }
+Outcome<double> PteFile::read_scale(const std::string&) const { return 1.0; }
 
 Outcome<std::int64_t> PteFile::read_integer(const std::string&) const { return std::int64_t{0}; }
 

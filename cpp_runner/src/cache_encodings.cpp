@@ -20,18 +20,13 @@ Outcome<Encoding> read_encoding(const PteFile& file, char kind, const char* side
       contract::cache_encoding_method(kind, contract::kScaleField, side, layer);
   const std::string zero_point_method =
       contract::cache_encoding_method(kind, contract::kZeroPointField, side, layer);
-  const auto scale = file.read_number(scale_method);
+  const auto scale = file.read_scale(scale_method);
   if (!scale.ok()) {
     return scale.failure();
   }
   const auto zero_point = file.read_integer(zero_point_method);
   if (!zero_point.ok()) {
     return zero_point.failure();
-  }
-  if (scale.value() <= 0.0) {
-    return Failure{ExitCode::kContractMismatch, file.component() + ": " + scale_method + " is " +
-                                                    std::to_string(scale.value()) +
-                                                    ", expected a positive number"};
   }
   if (zero_point.value() < 0 || zero_point.value() > max_value(cache_type)) {
     return Failure{ExitCode::kContractMismatch,

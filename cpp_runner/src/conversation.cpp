@@ -128,7 +128,7 @@ Status Conversation::prefill(Current& turn) {
   ids.insert(ids.end(), prompt.begin(), prompt.end());
   const std::size_t dim = decoder_.signature().dim;
   std::vector<float> rows(ids.size() * dim);
-  VLM_RETURN_IF_FAILED(embedding_.embed_prompt(ids, request_.image_token_id, rows.data()));
+  VLM_RETURN_IF_FAILED(embedding_.embed_prompt(ids, first, request_.image_token_id, rows.data()));
   // What a reply ended with is text, even if it has the placeholder's id.
   merge_image_tokens(prompt, request_.image_token_id, image_tokens_, dim,
                      rows.data() + first * dim);

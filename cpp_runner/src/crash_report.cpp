@@ -129,6 +129,11 @@ void leave_report_on_signal(const std::string& report_path, const Report& report
   ::sigfillset(&action.sa_mask);
   for (std::size_t i = 0; i < kSignalCount; ++i) {
     ::sigaction(kSignals[i].number, &action, &prepared.previous[i]);
+    if ((prepared.previous[i].sa_flags & SA_SIGINFO) == 0 &&
+        prepared.previous[i].sa_handler == SIG_IGN) {
+      // As under nohup: the run is to go on, so nothing may say that it ended.
+      ::sigaction(kSignals[i].number, &prepared.previous[i], nullptr);
+    }
   }
 }
 

@@ -254,7 +254,7 @@ Outcome<Encoding> Decoder::read_logits_encoding() const {
   if (signature().logits_type == ElementType::kF32) {
     return Encoding{};
   }
-  const auto scale = file_->read_number(contract::kLogitsScale);
+  const auto scale = file_->read_scale(contract::kLogitsScale);
   if (!scale.ok()) {
     return scale.failure();
   }

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -13,6 +14,7 @@
 #include "crash_report.h"
 #include "file_check.h"
 #include "log_tap.h"
+#include "observer.h"
 #include "options.h"
 #include "report.h"
 #include "request.h"
@@ -29,8 +31,8 @@ int end_with(const Failure& failure) {
   return static_cast<int>(failure.code);
 }
 
-Status read_and_run(const std::string& request_path, vlm::Report& report) {
-  const auto text = vlm::read_file(request_path, "request");
+Status read_and_run(const vlm::Options& options, vlm::Report& report) {
+  const auto text = vlm::read_file(options.request_path, "request");
   if (!text.ok()) {
     return text.failure();
   }
@@ -39,14 +41,15 @@ Status read_and_run(const std::string& request_path, vlm::Report& report) {
     return request.failure();
   }
   report.settings = request.take();
+  vlm::apply_options(options, *report.settings);
   VLM_RETURN_IF_FAILED(vlm::check_files(report.settings->files_sha256));
   return vlm::run_request(report);
 }
 
 // The libraries below us do throw: at least when memory runs out.
-Status read_and_run_guarded(const std::string& request_path, vlm::Report& report) {
+Status read_and_run_guarded(const vlm::Options& options, vlm::Report& report) {
   try {
-    return read_and_run(request_path, report);
+    return read_and_run(options, report);
   } catch (const std::bad_alloc&) {
     return Failure{ExitCode::kInternal, "memory: there is not enough of it"};
   } catch (const std::exception& error) {
@@ -65,6 +68,14 @@ Failure explained(Failure failure, const vlm::FailureSignature* known) {
   return failure;
 }
 
+void print_observer_lines(const vlm::Report& report, vlm::ObserverKeys keys) {
+  for (const vlm::IterationReport& iteration : report.iterations) {
+    for (const vlm::TurnReport& turn : iteration.turns) {
+      std::printf("PyTorchObserver %s\n", vlm::observer_json(report.load, turn, keys).c_str());
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -77,6 +88,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", vlm::kUsage);
     return 0;
   }
+  // Nobody reading our output any more must not change how the run ends.
+  std::signal(SIGPIPE, SIG_IGN);
   // An old report must not be taken for this run's, should this run crash.
   ::unlink(options.value().report_path.c_str());
   executorch::runtime::runtime_init();
@@ -85,7 +98,7 @@ int main(int argc, char** argv) {
   report.load.start_ns = start_ns;
   vlm::leave_report_on_signal(options.value().report_path, report);
   auto log_tap = vlm::LogTap::start();
-  Status status = read_and_run_guarded(options.value().request_path, report);
+  Status status = read_and_run_guarded(options.value(), report);
   const vlm::FailureSignature* known = log_tap == nullptr ? nullptr : log_tap->finish();
   if (!status.ok()) {
     const Failure failure = explained(status.failure(), known);
@@ -100,10 +113,6 @@ int main(int argc, char** argv) {
   if (!written.ok()) {
     return end_with(written.failure());
   }
-  for (const vlm::IterationReport& iteration : report.iterations) {
-    for (const vlm::TurnReport& turn : iteration.turns) {
-      std::printf("PyTorchObserver %s\n", vlm::observer_json(report.load, turn).c_str());
-    }
-  }
+  print_observer_lines(report, options.value().observer);
   return static_cast<int>(ExitCode::kOk);
 }

@@ -5,7 +5,9 @@
 
 #include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "pte_header.h"
@@ -108,6 +110,23 @@ Outcome<double> PteFile::read_number(const std::string& method) const {
     return Failure{ExitCode::kContractMismatch, component_ + ": " + method + " is not finite"};
   }
   return number;
+}
+
+Outcome<double> PteFile::read_scale(const std::string& method) const {
+  const auto number = read_number(method);
+  if (!number.ok()) {
+    return number.failure();
+  }
+  // Of float32, as QNN keeps them: so the ratio of two is a finite double.
+  constexpr double kSmallest = std::numeric_limits<float>::min();
+  constexpr double kLargest = std::numeric_limits<float>::max();
+  if (number.value() < kSmallest || number.value() > kLargest) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%g", number.value());
+    return Failure{ExitCode::kContractMismatch, component_ + ": " + method + " is " + text +
+                                                    ", expected a positive number of float32"};
+  }
+  return number.value();
 }
 
 Outcome<std::int64_t> PteFile::read_integer(const std::string& method) const {

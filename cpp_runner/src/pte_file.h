@@ -25,12 +25,14 @@ class PteFile {
   bool has_method(const std::string& name) const { return method_names_.count(name) != 0; }
   Outcome<std::unique_ptr<Graph>> load_graph(const std::string& method) const;
 
-  // The value of a constant method; a contract mismatch if it is missing or no number.
-  Outcome<double> read_number(const std::string& method) const;
+  // The value of a constant method; a contract mismatch if it is missing or no such number. A
+  // scale is positive and in the range of float32.
+  Outcome<double> read_scale(const std::string& method) const;
   Outcome<std::int64_t> read_integer(const std::string& method) const;
 
  private:
   PteFile() = default;
+  Outcome<double> read_number(const std::string& method) const;
   // Runs a method without inputs; its only output must be a number.
   Outcome<executorch::runtime::EValue> run_constant_method(const std::string& method) const;
 

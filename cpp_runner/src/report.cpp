@@ -6,33 +6,30 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <numeric>
 
 #include <nlohmann/json.hpp>
 
+// What the build did not tell is null in the report.
 #ifndef VLM_COMPILER
-#define VLM_COMPILER "unknown"
+#define VLM_COMPILER ""
 #endif
 #ifndef VLM_BUILD_TYPE
-#define VLM_BUILD_TYPE "unknown"
+#define VLM_BUILD_TYPE ""
 #endif
 #ifndef VLM_ABI
-#define VLM_ABI "unknown"
+#define VLM_ABI ""
 #endif
 #ifndef VLM_FLAGS
-#define VLM_FLAGS "unknown"
+#define VLM_FLAGS ""
 #endif
 #ifndef VLM_EXECUTORCH_VERSION
-#define VLM_EXECUTORCH_VERSION "unknown"
+#define VLM_EXECUTORCH_VERSION ""
 #endif
 
 namespace vlm {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr std::int64_t kNsPerMs = 1'000'000;
-constexpr double kMsPerSecond = 1000.0;
 
 Json interval_json(const Interval& interval) {
   return Json::array({interval.begin_ns, interval.end_ns});
@@ -195,6 +192,26 @@ Json iterations_json(const std::vector<IterationReport>& iterations) {
   return list;
 }
 
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+Json libraries_json(const Libraries& libraries) {
+  Json json = Json::object();
+  for (const auto& [name, version] : libraries) {
+    json[name] = text_or_null(version);
+  }
+  return json;
+}
+
+Json build_json() {
+  Json json;
+  json["compiler"] = text_or_null(VLM_COMPILER);
+  json["build_type"] = text_or_null(VLM_BUILD_TYPE);
+  json["abi"] = text_or_null(VLM_ABI);
+  json["flags"] = text_or_null(VLM_FLAGS);
+  json["executorch_version"] = text_or_null(VLM_EXECUTORCH_VERSION);
+  return json;
+}
+
 // Paths in messages need not be UTF-8; JSON must be.
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -263,54 +280,9 @@ std::string report_json(const Report& report) {
   json["memory"]["peak_rss_bytes"] = report.peak_rss_bytes;
   json["cpu"]["affinity"] = report.cpu_affinity;
   json["cpu"]["frequency_khz"] = report.cpu_frequency_khz;
-  json["libraries"] = Json(report.libraries);
-  json["build"]["compiler"] = VLM_COMPILER;
-  json["build"]["build_type"] = VLM_BUILD_TYPE;
-  json["build"]["abi"] = VLM_ABI;
-  json["build"]["flags"] = VLM_FLAGS;
-  json["build"]["executorch_version"] = VLM_EXECUTORCH_VERSION;
+  json["libraries"] = libraries_json(report.libraries);
+  json["build"] = build_json();
   return dump(json) + "\n";
-}
-
-std::string observer_json(const LoadTimes& load, const TurnReport& turn) {
-  const Timestamps& times = turn.timestamps;
-  const std::int64_t load_end =
-      load.text_decoder.has_value() ? load.text_decoder->end_ns : load.start_ns;
-  const std::int64_t prefill_end =
-      times.prefill.has_value() ? times.prefill->end_ns : times.inference_start_ns;
-  const std::size_t produced = turn.generated_token_ids.size();
-  const std::size_t decoded = produced == 0 ? 0 : produced - 1;
-  const std::int64_t prefill_ms =
-      prefill_end / kNsPerMs - times.inference_start_ns / kNsPerMs;
-  const std::int64_t decode_ms = times.inference_end_ns / kNsPerMs - prefill_end / kNsPerMs;
-  std::int64_t execution_ns = 0;
-  for (const auto* list : {&turn.execute.prefill_ns, &turn.execute.decode_ns}) {
-    execution_ns = std::accumulate(list->begin(), list->end(), execution_ns);
-  }
-  Json json;
-  if (prefill_ms > 0) {
-    json["prefill_token_per_sec"] = static_cast<double>(turn.prompt_tokens) * kMsPerSecond /
-                                    static_cast<double>(prefill_ms);
-  }
-  if (decode_ms > 0) {
-    json["decode_token_per_sec"] =
-        static_cast<double>(decoded) * kMsPerSecond / static_cast<double>(decode_ms);
-  }
-  json["prompt_tokens"] = turn.prompt_tokens;
-  json["generated_tokens"] = decoded;
-  json["model_load_start_ms"] = load.start_ns / kNsPerMs;
-  json["model_load_end_ms"] = load_end / kNsPerMs;
-  json["inference_start_ms"] = times.inference_start_ns / kNsPerMs;
-  json["inference_end_ms"] = times.inference_end_ns / kNsPerMs;
-  json["prompt_eval_end_ms"] = prefill_end / kNsPerMs;
-  json["first_token_ms"] =
-      (times.tokens_ns.empty() ? prefill_end : times.tokens_ns.front()) / kNsPerMs;
-  json["aggregate_sampling_time_ms"] = times.sampling_total_ns / kNsPerMs;
-  json["model_execution_start_ms"] = turn.execute.model_execution.begin_ns / kNsPerMs;
-  json["model_execution_end_ms"] = turn.execute.model_execution.end_ns / kNsPerMs;
-  json["aggregate_model_execution_time_ms"] = execution_ns / kNsPerMs;
-  json["SCALING_FACTOR_UNITS_PER_SECOND"] = static_cast<std::int64_t>(kMsPerSecond);
-  return dump(json);
 }
 
 Status write_report(const std::string& path, const std::string& content) {

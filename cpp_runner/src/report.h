@@ -3,12 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "clock.h"
+#include "libraries.h"
 #include "outcome.h"
 #include "request.h"
 #include "sampler.h"
@@ -110,15 +110,11 @@ struct Report {
   std::int64_t peak_rss_bytes = 0;
   std::vector<int> cpu_affinity;
   std::vector<std::int64_t> cpu_frequency_khz;
-  std::map<std::string, std::string> libraries;  // name to version or build id
+  Libraries libraries;
 };
 
 // The file's content, with a newline at the end.
 std::string report_json(const Report& report);
-
-// The JSON of ExecuTorch's "PyTorchObserver" line for one turn: same keys, in milliseconds. As
-// there, generated_tokens leaves out the first one, which prefill produced.
-std::string observer_json(const LoadTimes& load, const TurnReport& turn);
 
 // Writes to a temporary name beside `path`, syncs, renames.
 Status write_report(const std::string& path, const std::string& content);

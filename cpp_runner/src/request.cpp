@@ -11,10 +11,7 @@
 namespace vlm {
 namespace {
 
-// Token ids are int32 in the embedding graph.
-constexpr std::int64_t kMaxTokenId = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kMaxImageSide = 1 << 16;
-constexpr std::int64_t kMaxRuns = 1'000'000;
 constexpr std::int64_t kMaxLookahead = 1 << 10;
 constexpr double kMinTemperature = 1e-3;
 constexpr double kMaxTemperature = 1e3;

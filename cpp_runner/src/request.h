@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,6 +14,9 @@
 namespace vlm {
 
 inline constexpr int kSchemaVersion = 2;
+// Token ids are int32 in the embedding graph.
+inline constexpr std::int64_t kMaxTokenId = std::numeric_limits<std::int32_t>::max();
+inline constexpr std::int64_t kMaxRuns = 1'000'000;
 
 enum class Mode { kKv, kHybrid, kLookahead };
 

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "conversation.h"
 #include "cpu_state.h"
+#include "libraries.h"
 #include "logits_dump.h"
 #include "memory_usage.h"
 #include "prompt.h"
@@ -189,7 +190,10 @@ Status Session::run_iteration(Conversation& conversation, IterationReport& itera
 
 Status run_request(Report& report) {
   Session session(report);
-  return session.run();
+  const Status status = session.run();
+  // While they are loaded, and of a run that failed, too: its versions may be why.
+  report.libraries = read_libraries();
+  return status;
 }
 
 }  // namespace vlm

@@ -92,13 +92,13 @@ Status TokenEmbedding::embed_in_chunks(const std::vector<std::int64_t>& ids, flo
   return {};
 }
 
-Status TokenEmbedding::embed_prompt(const std::vector<std::int64_t>& ids,
+Status TokenEmbedding::embed_prompt(const std::vector<std::int64_t>& ids, std::size_t first,
                                     std::int64_t skipped_id, float* rows) {
   if (prefill_ != nullptr) {
     return embed_in_chunks(ids, rows);
   }
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] != skipped_id) {
+    if (i < first || ids[i] != skipped_id) {
       VLM_RETURN_IF_FAILED(embed_token(ids[i]));
       std::copy_n(decode_rows_, dim_, rows + i * dim_);
     }

@@ -37,9 +37,10 @@ class TokenEmbedding {
     return embed_tokens();
   }
 
-  // A whole prompt: in chunks with the prefill method, in kv mode token by token. Rows at
-  // positions that hold `skipped_id` (image placeholders) are left unspecified.
-  Status embed_prompt(const std::vector<std::int64_t>& ids, std::int64_t skipped_id,
+  // A whole prompt: in chunks with the prefill method, in kv mode token by token. Rows from
+  // `first` on that hold `skipped_id` (image placeholders) are left unspecified.
+  Status embed_prompt(const std::vector<std::int64_t>& ids, std::size_t first,
+                      std::int64_t skipped_id,
                       float* rows);  // (ids.size(), dim)
 
  private:

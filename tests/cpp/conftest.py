@@ -125,13 +125,15 @@ class Toy:
         tokens: list[int] = self.expected["cases"][case][mode]
         return tokens
 
-    def run(self, request: dict[str, Any] | str, executable: Path | None = None) -> RunnerResult:
+    def run(
+        self, request: dict[str, Any] | str, executable: Path | None = None, *options: str
+    ) -> RunnerResult:
         """Run the runner in a folder of its own; a string is written as it is."""
         text = request if isinstance(request, str) else json.dumps(request)
         (self.run_dir / "request.json").write_text(text, encoding="utf-8")
         return run_runner(
             executable or self.executable,
-            ["--request", "request.json", "--report", "report.json"],
+            ["--request", "request.json", "--report", "report.json", *options],
             self.run_dir,
         )
 

@@ -18,7 +18,8 @@ from tests.cpp.conftest import REPOSITORY_DIR, SUITE_CACHE_DIR, RunnerResult, To
 from tests.failure_logs import LOGS
 
 INTERNAL = 1  # ExecuTorch's Error::Internal, all that the QNN delegate ever returns
-SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTERM")
+FAULTS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
+SIGNALS = (*FAULTS, "SIGTERM", "SIGINT", "SIGHUP")
 _BUNDLED_C10 = "executorch/runtime/core/portable_type/c10"
 EXPORTER = Path(__file__).with_name("fake_backend.py")
 
@@ -73,11 +74,11 @@ class FailingRun:
     def __init__(self, toy: Toy, pte: Path, patch: pytest.MonkeyPatch) -> None:
         self._toy, self._pte, self._patch = toy, pte, patch
 
-    def __call__(self, moment: str, **told: object) -> RunnerResult:
+    def __call__(self, moment: str, executable: Path | None = None, **told: object) -> RunnerResult:
         self._patch.setenv("VLM_FAKE_AT", moment)
         for name, value in told.items():
             self._patch.setenv(f"VLM_FAKE_{name.upper()}", str(value))
-        return self._toy.run(self._toy.request(vision_encoder_pte=str(self._pte)))
+        return self._toy.run(self._toy.request(vision_encoder_pte=str(self._pte)), executable)
 
 
 @pytest.mark.parametrize("name", LOGS)
@@ -113,7 +114,7 @@ def test_runner_known_line_of_a_run_that_succeeds_fails_nothing(fail: FailingRun
     assert result.exit_code == 0, result.stderr
 
 
-@pytest.mark.parametrize("number", ["SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTERM"])
+@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
     ("moment", "step"), [("init", "load_vision_encoder"), ("execute", "encode")]
 )
@@ -131,6 +132,22 @@ def test_runner_that_dies_of_a_signal_leaves_a_report_of_the_step(
     assert f"signal {int(code)} ({number}) during {step}" in error["message"]
     assert "the last words" in result.stderr
     assert f"({number}) during {step}" in result.message
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGHUP"])
+def test_runner_that_was_started_to_ignore_a_signal_goes_on(
+    fail: FailingRun, toy: Toy, tmp_path: Path, number: str
+) -> None:
+    # As nohup does, and a shell with what it starts in the background.
+    script = tmp_path / "ignoring"
+    short = number.removeprefix("SIG")
+    script.write_text(f"#!/bin/sh\ntrap '' {short}\nexec {toy.executable} \"$@\"\n")
+    script.chmod(0o755)
+    result = fail("execute", executable=script, signal=int(signal.Signals[number]))
+    assert result.exit_code == 0, result.stderr
+    assert result.report is not None
+    assert result.report["status"] == "ok"
+    assert "by signal" not in result.stderr
 
 
 def test_runner_without_the_delegate_names_what_is_missing(toy: Toy, fake_pte: Path) -> None:

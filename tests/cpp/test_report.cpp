@@ -29,10 +29,6 @@ vlm::Report finished_report() {
   return report;
 }
 
-std::string observer(const vlm::Report& report) {
-  return vlm::observer_json(report.load, report.iterations[0].turns[0]);
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(report_without_error_says_ok) {
@@ -84,16 +80,19 @@ BOOST_AUTO_TEST_CASE(report_logits_keep_integers_and_floats) {
                  "\"logits\":{\"scale\":0.5,\"zero_point\":3,\"top\":[[[4,60000],[9,0.25]]]}"));
 }
 
-BOOST_AUTO_TEST_CASE(observer_leaves_out_first_token_and_uses_ms) {
-  const std::string json = observer(finished_report());
-  BOOST_REQUIRE(contains(json, "{\"prefill_token_per_sec\":100.0,\"decode_token_per_sec\":10.0,"
-                       "\"prompt_tokens\":10,\"generated_tokens\":2,"));
-  BOOST_REQUIRE(contains(json, "\"inference_end_ms\":1300,"));
-  BOOST_REQUIRE(contains(json, "\"SCALING_FACTOR_UNITS_PER_SECOND\":1000}"));
+BOOST_AUTO_TEST_CASE(report_libraries_without_version_are_null) {
+  vlm::Report report = finished_report();
+  report.libraries = {{"libQnnHtp.so", "v2.49.40.1"}, {"libmade.so", ""}};
+  BOOST_REQUIRE(contains(vlm::report_json(report),
+                         "\"libraries\":{\"libQnnHtp.so\":\"v2.49.40.1\",\"libmade.so\":null}"));
 }
 
-BOOST_AUTO_TEST_CASE(observer_without_duration_leaves_out_rates) {
-  BOOST_REQUIRE(!contains(vlm::observer_json(vlm::LoadTimes(), vlm::TurnReport()), "token_per_sec"));
+BOOST_AUTO_TEST_CASE(report_build_names_compiler_and_version_or_says_null) {
+  const std::string json = vlm::report_json(finished_report());
+  const std::string build = json.substr(json.find("\"build\":"));
+  BOOST_REQUIRE(!contains(build, "\"\""));
+  BOOST_REQUIRE(!contains(build, "unknown"));
+  BOOST_REQUIRE(!contains(build, "\"compiler\":null"));
 }
 
 BOOST_AUTO_TEST_CASE(write_report_into_missing_folder_fails) {

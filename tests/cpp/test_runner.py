@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from harness.foreign_log import OLDEST_GENERATION, read_foreign_log
+from harness.report import parse_report
+from harness.runtime.toolchain import find_toolchain
 from tests.cpp.conftest import Toy
 
 CASES = ("one_token", "two_images", "one_step", "many_steps")
@@ -158,7 +164,26 @@ def test_runner_report_tells_memory_processors_and_build(toy: Toy) -> None:
     assert 0 < memory["rss_after_prefill_bytes"] <= memory["peak_rss_bytes"]
     assert set(result.report["cpu"]["affinity"]) == os.sched_getaffinity(0)
     assert len(result.report["cpu"]["frequency_khz"]) in (0, len(os.sched_getaffinity(0)))
-    assert result.report["build"]["abi"] == "x86_64"
+    build = result.report["build"]
+    assert build["abi"] == "x86_64"
+    assert build["executorch_version"] == find_toolchain().packages.executorch.version
+    assert build["build_type"] == "Release"
+    assert "-O3" in build["flags"]
+
+
+def test_runner_report_tells_the_libraries_it_ran_with(toy: Toy) -> None:
+    report = toy.run(toy.request()).report
+    assert report is not None
+    libraries = parse_report(json.dumps(report).encode()).libraries
+    assert re.fullmatch("[0-9a-f]{40}", libraries["libc.so.6"] or "")
+    assert "libexecutorch.so" in libraries
+    assert all(version is None or version for version in libraries.values())
+
+
+def test_runner_report_of_a_failed_run_tells_the_libraries_too(toy: Toy) -> None:
+    result = toy.run(toy.request(text_decoder_pte="nowhere.pte"))
+    assert result.report is not None
+    assert "libexecutorch.so" in result.report["libraries"]
 
 
 def test_runner_without_images_leaves_the_vision_encoder_alone(toy: Toy) -> None:
@@ -178,3 +203,30 @@ def test_runner_stdout_is_the_observer_line_alone(toy: Toy) -> None:
     assert observed["prompt_tokens"] == turn["prompt_tokens"]
     assert observed["generated_tokens"] == len(turn["generated_token_ids"]) - 1
     assert observed["SCALING_FACTOR_UNITS_PER_SECOND"] == 1000
+
+
+@pytest.mark.parametrize("generation", [OLDEST_GENERATION, "2026-03", "2026-07"])
+def test_runner_stdout_of_each_key_set_is_read_as_executorchs(toy: Toy, generation: str) -> None:
+    result = toy.run(toy.request("one_step"), None, "--observer", generation)
+    assert result.report is not None
+    report = parse_report(json.dumps(result.report).encode())
+    (seen,) = read_foreign_log(result.stdout).turns
+    assert seen.generation == generation
+    (turn,) = report.measured[0].turns
+    assert seen.prompt_tokens == turn.prompt_tokens
+    assert seen.generated_tokens == len(turn.generated_token_ids) - 1
+    # The line has whole milliseconds, the report nanoseconds.
+    stamps = turn.timestamps_ns
+    ttft_ms = (stamps.tokens[0] - stamps.inference_start) / 1e6
+    assert seen.metrics["ttft_ms"] == pytest.approx(ttft_ms, abs=1)
+
+
+def test_runner_goes_on_where_nobody_reads_its_output(toy: Toy, tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    (tmp_path / "request.json").write_text(json.dumps(toy.request()), encoding="utf-8")
+    argv = [toy.executable, "--request", "request.json", "--report", "report.json"]
+    done = subprocess.run(argv, cwd=tmp_path, stdout=write_end, stderr=write_end, check=False)
+    os.close(write_end)
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "report.json").read_bytes())["status"] == "ok"

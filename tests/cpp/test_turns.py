@@ -11,7 +11,8 @@ import pytest
 
 from tests.cpp.conftest import Toy
 
-TOO_LONG = 71
+USAGE, CONTRACT, TOO_LONG = 64, 67, 71
+LOGITS_SCALE = 0.0004  # of the quantised toys
 
 
 def tokens_of(iteration: dict[str, Any]) -> list[list[int]]:
@@ -58,6 +59,34 @@ def test_repeats_start_from_nothing(toy: Toy, mode: str) -> None:
         False,
         False,
     ]
+
+
+def test_command_line_takes_the_place_of_the_requests_amounts(toy: Toy) -> None:
+    answer = toy.answer("two_images", "kv")
+    request = toy.request(warmup=3, stop_token_ids=[answer[1]], max_new_tokens=3)
+    report = toy.run(request, None, "--warmup", "1", "--repeat", "2", "--fixed-tokens=6").report
+    assert report is not None
+    assert [iteration["warmup"] for iteration in report["iterations"]] == [True, False, False]
+    assert [tokens_of(iteration) for iteration in report["iterations"]] == [[answer[:6]]] * 3
+    settings = report["settings"]
+    assert (settings["warmup"], settings["repeat"], settings["fixed_tokens"]) == (1, 2, 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--repeat", "0"], "--repeat is '0', expected 1 to 1000000"),
+        (["--fixed-tokens", "many"], "--fixed-tokens is 'many', expected 1 to"),
+        (["--observer", "old"], "expected 2026-07, 2026-03 or seed"),
+    ],
+)
+def test_command_line_that_is_wrong_says_what_is_allowed(
+    toy: Toy, options: list[str], problem: str
+) -> None:
+    result = toy.run(toy.request(), None, *options)
+    assert result.exit_code == USAGE
+    assert problem in result.message
+    assert "usage: vlm_runner" in result.message
 
 
 def test_fixed_tokens_ignore_stop_ids(toy: Toy) -> None:
@@ -137,6 +166,37 @@ def test_sampling_with_a_seed_repeats_and_with_another_does_not(toy: Toy) -> Non
 
     assert reply(1) == reply(1)
     assert reply(1) != reply(2)
+
+
+def test_reply_that_ends_with_the_placeholders_id_is_text_in_every_mode(toy: Toy) -> None:
+    """Its last token enters the cache with the next turn, whose pictures do not go there."""
+    placeholder = toy.expected["image_token_id"]
+    replies = []
+    for mode in ("kv", "hybrid"):
+        request = toy.request("one_token", mode, max_new_tokens=4, record_logits="top2")
+        request["turns"] = [
+            {**toy.turn("one_token"), "teacher_forced_token_ids": [1, placeholder]},
+            toy.turn("one_token"),
+        ]
+        last = toy.run(request).turns[1]
+        replies.append((last["generated_token_ids"], last["logits"]["top"][0][0][1]))
+    assert replies[0][0] == replies[1][0]
+    assert replies[0][1] == pytest.approx(replies[1][1], rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.0004, 1e300])
+def test_logits_scale_that_is_none_is_refused(
+    open_toy: Callable[[str], Toy], tmp_path: Path, scale: float
+) -> None:
+    toy = open_toy("uint16_same")
+    whole = (toy.dir / "text_decoder.pte").read_bytes()
+    good = struct.pack("<d", LOGITS_SCALE)
+    assert whole.count(good) == 1
+    (tmp_path / "scaled.pte").write_bytes(whole.replace(good, struct.pack("<d", scale)))
+    result = toy.run(toy.request(text_decoder_pte="scaled.pte", record_logits="top2"))
+    assert result.exit_code == CONTRACT, result.stderr
+    assert "get_logits_scale" in result.message
+    assert "expected a positive number" in result.message
 
 
 def test_sampling_the_best_of_one_is_greedy(toy: Toy) -> None:

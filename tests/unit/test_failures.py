@@ -21,6 +21,10 @@ def test_find_signature_of_a_recorded_log_names_the_cause(name: str) -> None:
     assert found.name == name
 
 
+def test_every_signature_has_a_recorded_log() -> None:
+    assert {known.name for known in signatures()} == set(LOGS)
+
+
 def test_find_signature_of_a_healthy_log_finds_none() -> None:
     healthy = (
         "[INFO] [Qnn ExecuTorch]: create QNN Logger with log_level 1\n"

@@ -106,6 +106,62 @@ def test_log_with_the_record_anywhere_in_stderr_gives_the_same_figures(cut: int)
     assert turn.metrics == expected.metrics
 
 
+# What ExecuTorch's runners, the delegate, tokenizers and absl print besides the figures.
+TALK = {
+    "load": "I 00:00:00.1 executorch:main.cpp:9] Load Text Decoder: hybrid_llama_qnn.pte",
+    "tokenizers": 'E tokenizers:hf_tokenizer.cpp:167] Error parsing JSON: {"a": 1}',
+    "absl": "E0000 00:00:1700000000.000000 4711 re2.cc:237] Error parsing '(?<': missing {",
+    "delegate": "[VERBOSE] [Qnn ExecuTorch]: QnnDsp <V> Creating {context}\n\n",
+    "magic": "QnnContextCustomProtocol expected magic number: 0x5678abcd but get: 0x2000000",
+    "audio": "I 00:00:00.1 executorch:a.cpp:1] audio Batch Size: 1, N_bins: 160, Frames: 844",
+    "merged": "I 00:00:00.1 executorch:m.cpp:7] Merged Tensor embedding: total_tokens=64",
+    "embeddings": "I 00:00:00.1 executorch:m.cpp:8] Get merged embeddings: total_tokens=81, "
+    "embedding_dim=960",
+    "prefill": "I 00:00:00.1 executorch:q.cpp:7] Prompt Processor: total 81 prompt tokens "
+    "(AR-32 * 3 iters)",
+    "rss_prefill": "I 00:00:00.1 executorch:q.cpp:8] RSS after prompt prefill: 1.500000 MiB "
+    "(0 if unsupported)",
+    "clamped": "I 00:00:00.1 executorch:r.cpp:3] Warning: Requested seq_len (4096) exceeds "
+    "compiled max_seq_len (1024). Clamping to 1024.",
+    "invalid_length": "I 00:00:00.1 executorch:r.cpp:4] Warning: Invalid seq_len (-1). Using "
+    "compiled max_seq_len (1024).",
+    "length_reached": "I 00:00:00.1 executorch:r.cpp:5] Sequence length (128 tokens) reached!",
+    "ahead": "I 00:00:00.1 executorch:l.cpp:2] Initialize Lookahead branch",
+    "seed_missing": "E 00:00:00.1 executorch:r.cpp:6] Cannot find method get_k_scale_output_0",
+    "several_lines": 'I 00:00:00.1 executorch:r.cpp:7] Turn-1: {id: 1, text: "Prompt\n'
+    "Tokens: {9}\n\", files_path: ['a.raw', 'b.raw']}",
+    "gpu": "I 00:00:00.1 executorch:stats.h:188] \tGPU total memory: 8192.00 MB",
+    "gpu_peak": "I 00:00:00.1 executorch:stats.h:192] \tGPU peak usage: 12.25 MB",
+}
+
+
+@pytest.mark.parametrize("name", TALK)
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_log_with_other_lines_between_any_two_gives_the_same_figures(
+    name: str, ending: str
+) -> None:
+    lines = (LOGS_DIR / "2026-03.log").read_text().splitlines()
+    expected = _read("2026-03")
+    for place in range(len(lines) + 1):
+        talk = [*lines[:place], *TALK[name].splitlines(), *lines[place:]]
+        assert read_foreign_log(ending.join(talk) + ending) == expected, place
+
+
+def test_log_of_a_gpu_run_gives_the_same_figures() -> None:
+    whole = (LOGS_DIR / "2026-07_crlf.log").read_bytes().decode()
+    keys = {
+        "gpu_total_bytes": 8589934592,
+        "gpu_free_before_load_bytes": 8500000000,
+        "gpu_free_after_load_bytes": 8400000000,
+        "gpu_free_after_generate_bytes": 8300000000,
+        "gpu_peak_usage_mb": 1.225e2,
+    }
+    more = "".join(f'"{key}":{value},' for key, value in keys.items())
+    assert read_foreign_log(whole.replace('"prompt_tokens"', f'{more}"prompt_tokens"', 1)) == (
+        read_foreign_log(whole)
+    )
+
+
 @given(data=st.binary(max_size=400))
 def test_log_of_random_bytes_never_raises(data: bytes) -> None:
     read_foreign_log(data.decode(errors="replace"))
