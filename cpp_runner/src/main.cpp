@@ -94,7 +94,8 @@ int main(int argc, char** argv) {
   ::unlink(options.value().report_path.c_str());
   executorch::runtime::runtime_init();
 
-  vlm::Report report;
+  // Never destroyed: libraries may crash in their destructors, behind main.
+  static vlm::Report& report = *new vlm::Report;
   report.load.start_ns = start_ns;
   vlm::leave_report_on_signal(options.value().report_path, report);
   auto log_tap = vlm::LogTap::start();

@@ -257,8 +257,8 @@ const char* step_name(Step step) {
       return "prefill";
     case Step::kDecode:
       return "decode";
-    case Step::kDone:
-      return "done";
+    case Step::kExit:
+      return "exit";
   }
   return "unknown";
 }

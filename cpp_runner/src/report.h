@@ -25,7 +25,7 @@ enum class Step {
   kEncodeImages,
   kPrefill,
   kDecode,
-  kDone,
+  kExit,  // all is told: only the libraries' own destructors are left
 };
 const char* step_name(Step step);
 

@@ -45,7 +45,7 @@ Status Session::run() {
   VLM_RETURN_IF_FAILED(check_inputs());
   VLM_RETURN_IF_FAILED(run_iterations());
   report_.peak_rss_bytes = read_memory_usage().peak_resident_bytes;
-  report_.step = Step::kDone;
+  report_.step = Step::kExit;
   return {};
 }
 

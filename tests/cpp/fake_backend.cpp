@@ -1,6 +1,6 @@
 // A delegate that fails as it is told, for what the HTP simulator cannot produce.
 //
-//   VLM_FAKE_AT       "init" or "execute": when
+//   VLM_FAKE_AT       "init", "execute" or "exit": when
 //   VLM_FAKE_TELL     text for stderr, as Qualcomm's libraries print it
 //   VLM_FAKE_SIGNAL   a signal to raise, 0 for none
 //   VLM_FAKE_ERROR    ExecuTorch's error to return, 0 for none
@@ -50,6 +50,8 @@ Error fail_as_told(const char* moment) {
 
 class FakeBackend final : public executorch::runtime::BackendInterface {
  public:
+  ~FakeBackend() override { static_cast<void>(fail_as_told("exit")); }
+
   bool is_available() const override { return true; }
 
   Result<DelegateHandle*> init(BackendInitContext&, FreeableBuffer*,

@@ -116,7 +116,8 @@ def test_runner_known_line_of_a_run_that_succeeds_fails_nothing(fail: FailingRun
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
-    ("moment", "step"), [("init", "load_vision_encoder"), ("execute", "encode")]
+    ("moment", "step"),
+    [("init", "load_vision_encoder"), ("execute", "encode"), ("exit", "exit")],
 )
 def test_runner_that_dies_of_a_signal_leaves_a_report_of_the_step(
     fail: FailingRun, number: str, moment: str, step: str

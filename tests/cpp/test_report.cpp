@@ -13,7 +13,7 @@ bool contains(const std::string& text, const std::string& part) {
 vlm::Report finished_report() {
   vlm::Report report;
   report.settings = vlm::Request();
-  report.step = vlm::Step::kDone;
+  report.step = vlm::Step::kExit;
   vlm::TurnReport turn;
   turn.prompt_tokens = 10;
   turn.generated_token_ids = {4, 5, 6};
