@@ -88,7 +88,7 @@ def _finding(record: Record, history: Sequence[Record], begun: Mapping[str, str]
     """Args: `history` is of the same test, `begun` when each run began."""
     places = [place for place in (record.context.soc, record.context.serial) if place]
     wrong = [v.sentence for v in record.verdicts if v.outcome in ("fail", "inconclusive")]
-    lines = [*(wrong or record.message.splitlines()[:1]), _since(history, begun)]
+    lines = [*(wrong or _gist(record.message)), _since(history, begun)]
     if can_find_changes():
         lines += [
             f"{change.metric} changed by {100 * change.share:+.1f} % at {_minute(change.at)} "
@@ -96,6 +96,12 @@ def _finding(record: Record, history: Sequence[Record], begun: Mapping[str, str]
             for change in changes(record, history)
         ]
     return Finding(record.outcome, f" on {', '.join(places)}" if places else "", tuple(lines))
+
+
+def _gist(message: str) -> list[str]:
+    """What was wrong, and what to do about it if the message says so."""
+    first, *others = message.splitlines() or [""]
+    return [first, *(line.strip() for line in others if line.startswith("  hint:"))]
 
 
 def _since(history: Sequence[Record], begun: Mapping[str, str]) -> str:

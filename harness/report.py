@@ -6,13 +6,13 @@ Nothing is computed on the device; `harness.metrics` makes numbers of these stam
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import RunnerError
+from harness.report_contradictions import contradictions
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -262,7 +262,7 @@ def parse_report(data: bytes) -> Report:
         first = err.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise _garbled(f"{where}: {first['msg']}") from err
-    problem = next(_contradictions(report), None)
+    problem = next(contradictions(report), None)
     if problem is not None:
         raise _garbled(problem)
     return report
@@ -294,42 +294,3 @@ def _reported_error(error: Any) -> RunnerError:
     if isinstance(exit_code, int):
         result.exit_code = exit_code
     return result
-
-
-def _contradictions(report: Report) -> Iterator[str]:
-    """What in a well-typed report cannot be."""
-    if not report.measured:
-        yield "iterations: none but warm-ups"
-    if any(end < begin for begin, end in report.load_ns.spans):
-        yield "load_ns ends before it begins"
-    for i, iteration in enumerate(report.iterations):
-        if not iteration.turns:
-            yield f"iterations.{i}.turns is empty"
-        for j, turn in enumerate(iteration.turns):
-            yield from (f"iterations.{i}.turns.{j}.{it}" for it in _turn_contradictions(turn))
-
-
-def _turn_contradictions(turn: Turn) -> Iterator[str]:
-    stamps = turn.timestamps_ns
-    if len(stamps.tokens) != len(turn.generated_token_ids):
-        yield (
-            f"timestamps_ns.tokens: {len(stamps.tokens)} stamps "
-            f"for {len(turn.generated_token_ids)} generated tokens"
-        )
-    if turn.prompt_tokens < 1:
-        yield f"prompt_tokens is {turn.prompt_tokens}"
-    spans = {
-        "prefill": [stamps.prefill],
-        "images": stamps.images,
-        "prefill_steps": stamps.prefill_steps,
-    }
-    for name, members in spans.items():
-        if any(end < begin for begin, end in members):
-            yield f"timestamps_ns.{name} ends before it begins"
-    course = [stamps.inference_start, *stamps.tokens, stamps.inference_end]
-    if not _rises(course):
-        yield "timestamps_ns run backwards"
-
-
-def _rises(values: Sequence[int]) -> bool:
-    return all(earlier <= later for earlier, later in pairwise(values))

@@ -44,3 +44,17 @@ def test_session_writes_a_record_per_test_with_every_sample(
     assert float(properties["decode_tokens_per_s"]) == pytest.approx(60.0)
     assert properties["n_samples"] == "5"
     assert properties["device.serial"] == bench.silicon.serial
+
+
+def test_test_that_ends_before_its_phone_is_known_says_what_it_was_about(
+    bench: Bench, simulated_work: Workplace, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal.jsonl"
+    nowhere = [*simulated_work.args, *bench.adb_args, "--serial", "gone", "--soc", "SM8750"]
+    done = bench.run([*nowhere, "--journal", str(journal)])
+    assert done.exit_status == 70, done.output
+    records = [r for r in read_journal(journal) if r.outcome == "infra"]
+    assert len(records) >= 1
+    contexts = {(c.model, c.mode, c.soc, c.serial) for c in (r.context for r in records)}
+    assert contexts == {("toy", "hybrid", "SM8750", "gone")}
+    assert "red" in {record.context.case for record in records}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from harness.bundle import (
     CaseInputs,
@@ -22,6 +23,10 @@ from harness.bundle import (
     write_manifest,
 )
 from harness.spec import Spec, load_spec
+
+# How long an example takes says something of the machine only.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 SPEC_TEXT = """\
 schema: 1
@@ -47,6 +52,7 @@ ceilings:
   - {mode: kv, max_seq_len: 128, text_decoder_pte_size_bytes: 1000}
 """
 
+MS = 1_000_000  # nanoseconds
 PTES = {
     "vision_encoder": "vision_encoder_qnn.pte",
     "tok_embedding": "tok_embedding_qnn.pte",
@@ -162,33 +168,36 @@ def edit_manifest() -> Callable[[Path, Callable[[dict[str, Any]], object]], None
     return edit
 
 
-@pytest.fixture
-def report_document() -> dict[str, Any]:
-    """A runner's report of one turn: three tokens, 10 and 30 ms apart, 100 ms after the start."""
-    ms = 1_000_000
-    turn = {
+def turn_document() -> dict[str, Any]:
+    """A turn of the runner's report: three tokens, 10 and 30 ms apart, 100 ms after the start."""
+    return {
         "prompt_tokens": 40,
         "image_tokens": 16,
         "generated_token_ids": [5, 6, 2],
         "stop_reason": "stop_token",
         "timestamps_ns": {
-            "inference_start": 1000 * ms,
-            "images": [[1000 * ms, 1020 * ms]],
-            "prefill": [1020 * ms, 1100 * ms],
-            "prefill_steps": [[1020 * ms, 1060 * ms], [1060 * ms, 1100 * ms]],
-            "tokens": [1100 * ms, 1110 * ms, 1140 * ms],
-            "inference_end": 1150 * ms,
+            "inference_start": 1000 * MS,
+            "images": [[1000 * MS, 1020 * MS]],
+            "prefill": [1020 * MS, 1100 * MS],
+            "prefill_steps": [[1020 * MS, 1060 * MS], [1060 * MS, 1100 * MS]],
+            "tokens": [1100 * MS, 1110 * MS, 1140 * MS],
+            "inference_end": 1150 * MS,
         },
         "execute_ns": {
-            "vision_encoder": [19 * ms],
-            "prefill": [38 * ms, 37 * ms],
-            "decode": [9 * ms, 29 * ms],
+            "vision_encoder": [19 * MS],
+            "prefill": [38 * MS, 37 * MS],
+            "decode": [9 * MS, 29 * MS],
         },
         "decode_steps": 2,
         "lookahead": None,
         "requantized_entries": 0,
         "logits": None,
     }
+
+
+@pytest.fixture
+def report_document() -> dict[str, Any]:
+    """A runner's report of one turn."""
     return {
         "schema_version": 2,
         "status": "ok",
@@ -211,11 +220,11 @@ def report_document() -> dict[str, Any]:
         "decode_ar_len": 1,
         "load_ns": {
             "start": 0,
-            "vision_encoder": [10 * ms, 20 * ms],
-            "tok_embedding": [20 * ms, 25 * ms],
-            "text_decoder": [25 * ms, 60 * ms],
+            "vision_encoder": [10 * MS, 20 * MS],
+            "tok_embedding": [20 * MS, 25 * MS],
+            "text_decoder": [25 * MS, 60 * MS],
         },
-        "iterations": [{"warmup": False, "turns": [turn]}],
+        "iterations": [{"warmup": False, "turns": [turn_document()]}],
         "memory": {
             "rss_after_load_bytes": 2**20,
             "rss_after_prefill_bytes": 2**21,

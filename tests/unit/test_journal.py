@@ -186,6 +186,7 @@ def test_tests_that_fail_alike_are_told_together() -> None:
     assert summarize(nights)[1:] == [
         "COMPILE test_answer[big-kv-cat] and 2 more on SM8750, X1",
         "    no checkpoint",
+        "    hint: x",
         "    since 2026-11-01 01:00 (2 nights); it never passed in this journal",
     ]
 
