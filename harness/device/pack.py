@@ -10,9 +10,10 @@ from harness.device.store import SEAL_S, LocalFile
 from harness.device.sync import unreadable
 from harness.errors import BundleCorrupt
 
-# The device unpacks and hashes a pack while the next one is on its way.
-PACK_BYTES = 1024 * 1024
-PACK_FILES = 200
+# The device unpacks and hashes a pack while the next one is on its way; each takes it the start
+# of two processes.
+PACK_BYTES = 2 * 1024 * 1024
+PACK_FILES = 400
 # Files of this size and more go by themselves, and are hashed by the device as they arrive.
 FOLLOW_BYTES = 4 * 1024 * 1024
 

@@ -62,11 +62,11 @@ name() {
   (cd "$part" && exec mv -f $right ..) || return
   echo "ok$names"
 }
-# Other changes of the disk wait while files are flushed, so this comes last.
+# Argument: a folder to remove, which comes first: such changes wait while others are flushed.
 flush() {
   if [ -z "$names" ]; then return; fi
-  setsid sh -c '{ fsync "$@" || sync "$@"; } && rm -f "$0"' "$list" $names \\
-    </dev/null >/dev/null 2>&1 &
+  setsid sh -c 'rm -rf "$1"; shift; { fsync "$@" || sync "$@"; } && rm -f "$0"' \\
+    "$list" "./$1" $names </dev/null >/dev/null 2>&1 &
   right=; names=
 }
 while read -r word number sha; do
@@ -81,8 +81,8 @@ while read -r word number sha; do
   file)
     found=$(follow "$part/$number/$sha" | sha256sum)
     compare "$number" "${found%% *}" "$sha" ;;
-  flush) name && flush ;;
-  end) name; named=$?; rm -rf "./$part"; if [ $named = 0 ]; then flush; fi; exit 0 ;;
+  flush) name && flush none ;;
+  end) if [ -n "$names" ] && name; then flush "$part"; else rm -rf "./$part"; fi; exit 0 ;;
   esac
 done
 exit 1

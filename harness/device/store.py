@@ -59,10 +59,10 @@ if [ -n "$names" ]; then
   set -- $found
   if [ $# -ge $wanted ]; then use; exit 0; fi
 fi
-df -kP . | {
-  while read -r _ _ _ last _; do free=$last; done
-  echo "free $free"
+line=$(df -kP .)
+set -- ${line##*
 }
+echo "free $4"
 use
 unused=0
 for file in $(find . ../used -maxdepth 1 \\( -name '*.part' -ctime +0 \\) -o \\
