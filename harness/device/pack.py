@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +11,7 @@ from harness.errors import BundleCorrupt
 
 # The device unpacks and hashes a pack while the next one is on its way; each takes it the start
 # of two processes.
-PACK_BYTES = 2 * 1024 * 1024
+PACK_BYTES = 1024 * 1024
 PACK_FILES = 400
 # Files of this size and more go by themselves, and are hashed by the device as they arrive.
 FOLLOW_BYTES = 4 * 1024 * 1024
@@ -36,16 +35,19 @@ def sendings(files: Sequence[LocalFile]) -> Iterator[list[LocalFile]]:
         yield group
 
 
-def packed(files: Sequence[LocalFile]) -> bytes:
-    """A tar of `files`, named by their sha256. Raises BundleCorrupt: one is not as announced."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for file in files:
-            data = read_whole(file)
-            entry = tarfile.TarInfo(file.sha256)
-            entry.size, entry.mode, entry.mtime = len(data), 0o755, SEAL_S
-            tar.addfile(entry, io.BytesIO(data))
-    return content.getvalue()
+def packed(files: Sequence[LocalFile]) -> Iterator[bytes]:
+    """A tar of `files`, named by their sha256, in pieces.
+
+    Raises BundleCorrupt: one is not as announced.
+    """
+    for file in files:
+        data = read_whole(file)
+        entry = tarfile.TarInfo(file.sha256)
+        entry.size, entry.mode, entry.mtime = len(data), 0o755, SEAL_S
+        yield entry.tobuf(tarfile.USTAR_FORMAT)
+        yield data
+        yield bytes(-len(data) % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 def read_whole(file: LocalFile) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +17,6 @@ HEAD = struct.Struct("<4sI")  # id, length or value
 FRAME_BYTES = 64 * 1024  # the protocol's upper limit for DATA
 FRAMES_PER_WRITE = 16  # 1 MiB: what the adb server puts into one packet
 BLOCK_BYTES = FRAMES_PER_WRITE * FRAME_BYTES
-WRITE_BYTES = 256 * 1024
 TICK_S = 0.02
 STALL_S = 30.0  # a device that takes nothing for so long is gone
 REGULAR_FILE = 0o100000
@@ -70,20 +69,27 @@ class SyncStream:
         return sent_bytes
 
     def send_content(
-        self, content: bytes, remote_path: str, mtime_s: int, on_arrival: Callable[[], None]
+        self,
+        pieces: Iterable[bytes],
+        remote_path: str,
+        mtime_s: int,
+        on_arrival: Callable[[], None],
     ) -> None:
-        """Write `content` on the device, as `send_file` does.
+        """Write what `pieces` make together on the device, as `send_file` does.
 
         `on_arrival` is called when the device has said that it is there: during a later call.
         """
-        pieces = [_opening(remote_path)]
-        for start in range(0, len(content), FRAME_BYTES):
-            piece = content[start : start + FRAME_BYTES]
-            pieces += [HEAD.pack(b"DATA", len(piece)), piece]
-        data = memoryview(b"".join([*pieces, HEAD.pack(b"DONE", mtime_s)]))
-        # In pieces, so that a slow link has STALL_S for each of them.
-        for start in range(0, len(data), WRITE_BYTES):
-            self._write(data[start : start + WRITE_BYTES])
+        ready = bytearray(_opening(remote_path))
+        waiting = bytearray()
+        for piece in pieces:
+            waiting += piece
+            while len(waiting) >= FRAME_BYTES:
+                self._write(ready + HEAD.pack(b"DATA", FRAME_BYTES) + waiting[:FRAME_BYTES])
+                ready.clear()
+                del waiting[:FRAME_BYTES]
+        if waiting:
+            ready += HEAD.pack(b"DATA", len(waiting)) + waiting
+        self._write(ready + HEAD.pack(b"DONE", mtime_s))
         self._unanswered.append(on_arrival)
 
     def wait(self, meanwhile: Callable[[], None] | None = None) -> None:
@@ -121,7 +127,7 @@ class SyncStream:
             used += HEAD.size + frame_bytes
         return self._block[:used]
 
-    def _write(self, data: bytes | memoryview) -> None:
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
         # A device that cannot go on says so in mid-file and reads no further. Its reason
         # would be lost if we wrote until the connection breaks.
         while self._connection.has_input():
