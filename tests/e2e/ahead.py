@@ -24,6 +24,7 @@ from harness.spec import load_spec
 sys.path.insert(0, str(Path(__file__).parent))
 import agreement
 import fidelity
+from float_cpu import float_requests, float_spec
 from laboratory import AT_ONCE, MODELS, SOC, Build, request_for
 
 LOWEST_PRIORITY = 19
@@ -46,6 +47,7 @@ def requests() -> Iterator[BundleRequest]:
         yield request_for(build, specs[build.model])
     for spec in specs.values():
         yield BundleRequest(spec, find_soc(SOC), "hybrid", "silicon")
+        yield from float_requests(float_spec(spec))
 
 
 def compile_components(request: BundleRequest) -> None:

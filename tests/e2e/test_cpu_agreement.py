@@ -6,26 +6,25 @@ Nothing is rounded there, so that there are no ties to allow for, as on the HTP.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from harness.bundle import Bundle
-from harness.compile import BundleRequest, compile_bundle
+from harness.compile import compile_bundle
 from harness.device import Device
 from harness.report import Turn
 from harness.runs import RunRequest, run_case
 from harness.runtime import Runtime, find_runtime
 from harness.socs import specs_dir
-from harness.spec import Spec, load_spec
-from harness.spec.cpu_recipe import build_cpu_recipe
+from harness.spec import load_spec
 from harness.vocabulary import Mode
 
 sys.path.insert(0, str(Path(__file__).parent))
 from agreement import COUNTS, conversations_of
-from laboratory import LOOKAHEAD, LOOKAHEAD_MAX_SEQ_LEN, MODELS, TIMEOUT_S
+from float_cpu import float_requests, float_spec
+from laboratory import MODELS, TIMEOUT_S
 
 CONVERSATIONS = tuple(f"{turns}_turns_{images}_images" for turns, images in product(COUNTS, COUNTS))
 
@@ -34,13 +33,13 @@ class FloatModel:
     """A small model in float: one bundle for kv and hybrid, one for lookahead."""
 
     def __init__(self, name: str, device: Device, runtime: Runtime, folder: Path) -> None:
-        spec = conversations_of(load_spec(specs_dir() / f"{name}.yaml"), folder)
-        recipe = build_cpu_recipe({"quantization": "fp32"}, 0)
-        self._spec = replace(spec, recipe_xnnpack=recipe, lookahead=LOOKAHEAD)
+        spec = load_spec(specs_dir() / f"{name}.yaml")
+        self._spec = float_spec(conversations_of(spec, folder))
         self._device, self._runtime = device, runtime
-        ahead = replace(self._spec, max_seq_len=LOOKAHEAD_MAX_SEQ_LEN)
-        both = compile_float(self._spec, "hybrid")
-        wide = compile_float(ahead, "lookahead")
+        both, wide = (
+            compile_bundle(request, None, lambda stage: None)
+            for request in float_requests(self._spec)
+        )
         self._bundles: dict[Mode, Bundle] = {"kv": both, "hybrid": both, "lookahead": wide}
 
     def turns(self, conversation: str, mode: Mode) -> tuple[Turn, ...]:
@@ -48,11 +47,6 @@ class FloatModel:
         request = RunRequest(self._bundles[mode], conversation, mode, length, TIMEOUT_S)
         run = run_case(self._device, self._runtime, request)
         return run.report.measured[0].turns
-
-
-def compile_float(spec: Spec, mode: Mode) -> Bundle:
-    request = BundleRequest(spec, None, mode, "simulator", "xnnpack")
-    return compile_bundle(request, None, lambda stage: None)
 
 
 @pytest.fixture(scope="module", params=MODELS)
