@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from harness.device.deadline import Deadline
 from harness.device.wire import AdbFail, Connection
 from harness.errors import BundleCorrupt
 
@@ -17,7 +17,7 @@ HEAD = struct.Struct("<4sI")  # id, length or value
 FRAME_BYTES = 64 * 1024  # the protocol's upper limit for DATA
 FRAMES_PER_WRITE = 16  # 1 MiB: what the adb server puts into one packet
 BLOCK_BYTES = FRAMES_PER_WRITE * FRAME_BYTES
-TICK_S = 0.02
+TICK_S = 0.01
 STALL_S = 30.0  # a device that takes nothing for so long is gone
 REGULAR_FILE = 0o100000
 
@@ -95,17 +95,20 @@ class SyncStream:
     def wait(self, meanwhile: Callable[[], None] | None = None) -> None:
         """Wait until the device has said of each file that it is there.
 
-        Calls `meanwhile` each TICK_S. Raises AdbFail as `send_file`.
+        Calls `meanwhile` each TICK_S, more rarely the longer it takes. Raises AdbFail as
+        `send_file`.
         """
-        stalled = Deadline(STALL_S)
+        began_s = answered_s = time.monotonic()
         while self._unanswered:
-            if meanwhile is not None and not self._connection.has_input(TICK_S):
-                if stalled.expired or self._connection.deadline.expired:
+            now_s = time.monotonic()
+            pause_s = max(TICK_S, (now_s - began_s) / 8)
+            if meanwhile is not None and not self._connection.has_input(pause_s):
+                if now_s - answered_s > STALL_S or self._connection.deadline.expired:
                     raise TimeoutError("no answer")
                 meanwhile()
                 continue
             self._read_reply()
-            stalled = Deadline(STALL_S)
+            answered_s = time.monotonic()
 
     def close(self) -> None:
         """End the service."""
