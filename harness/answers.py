@@ -1,14 +1,16 @@
-"""Whether a reply is what a case expects. Judges the reply alone, never the prompt."""
+"""Whether a reply is what a case expects. Judges the reply alone, never the prompt or its echo."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.accuracy.repetition import find_loop
 from harness.spec.model import Expectation
 from harness.words import contains_phrase, words_of
+
+_SHORTEST_ECHO = 3  # words; an answer may well begin with the one or two words of a prompt
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,27 @@ class Finding:
         return self.sentence
 
 
-def judge_reply(reply: Reply, expect: Expectation) -> list[Finding]:
+def judge_reply(reply: Reply, expect: Expectation, prompt: str = "") -> list[Finding]:
     """What is wrong with a reply; empty if nothing is.
 
-    A reply without any word is wrong whatever is expected, and by itself the only finding.
+    A reply without any word is wrong whatever is expected, and by itself the only finding. If it
+    begins with the prompt, only what follows counts.
     """
     if not words_of(reply.text):
         return [Finding("empty", "it holds no word")]
+    own = replace(reply, text=_without_echo(reply.text, prompt))
+    if not words_of(own.text):
+        return [Finding("echo", "it is the prompt and holds no word besides")]
     rules = (_words, _patterns, _end, _length, _repetition)
-    return [finding for rule in rules for finding in rule(reply, expect)]
+    return [finding for rule in rules for finding in rule(own, expect)]
+
+
+def _without_echo(text: str, prompt: str) -> str:
+    asked = words_of(prompt)
+    if len(asked) < _SHORTEST_ECHO or words_of(text)[: len(asked)] != asked:
+        return text
+    ends = (end for end in range(len(text)) if words_of(text[:end]) == asked)
+    return text[next(ends, len(text)) :]
 
 
 def is_exactly(reply: str, answer: str) -> bool:

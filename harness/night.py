@@ -11,6 +11,7 @@ from harness.levels import HOW_TO_FIND_CHANGES, can_find_changes, last_change
 from harness.vocabulary import METRIC_KINDS
 
 _BAD = ("fail", "error", "infra", "compile", "spec", "inconclusive")
+_MOST_NAMED = 3  # tests of a finding
 _MOST_TOLD = 20  # findings; more are not read in a minute
 
 
@@ -48,6 +49,7 @@ def summarize(records: Iterable[Record]) -> list[str]:
         lines += [heading, *(f"    {line}" for line in finding.lines)]
     if len(findings) > _MOST_TOLD:
         lines.append(f"and {len(findings) - _MOST_TOLD} more findings: see the session's output")
+    lines += _not_run(last, known)
     if not findings:
         lines.append("nothing failed")
     elif not can_find_changes():
@@ -75,7 +77,24 @@ def _minute(at: str) -> str:
 
 
 def _together(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _not_run(last: Sequence[Record], known: Sequence[Record]) -> list[str]:
+    """A line on the tests of the run before that are missing: a night cut short looks green."""
+    tonight = last[0].run_id
+    before = [record for record in known if record.run_id != tonight]
+    if not before:
+        return []
+    of_run = [record for record in before if record.run_id == before[-1].run_id]
+    missing = {record.test: record for record in of_run}
+    for record in last:
+        missing.pop(record.test, None)
+    if not missing:
+        return []
+    names = _together([_name(record) for record in missing.values()])
+    return [f"NOT RUN, though the night of {_minute(of_run[0].at)} did: {names}"]
 
 
 def _is_same(one: Record, other: Record) -> bool:

@@ -56,8 +56,8 @@ class Phone:
 def judge_answer(case: Case, reply: Reply) -> Verdict:
     """Whether a reply is what the case expects.
 
-    Its text is that of the generated ids alone, so that an echoed prompt cannot count. How it
-    ended is shown because a reply cut short often lacks a word.
+    Its text is that of the generated ids alone, and a prompt that it begins with does not count.
+    How it ended is shown because a reply cut short often lacks a word.
     """
     details = {
         "case": case.name,
@@ -67,7 +67,7 @@ def judge_answer(case: Case, reply: Reply) -> Verdict:
         "stop_reason": reply.stop_reason,
         "expected": {key: value for key, value in asdict(case.expect).items() if value},
     }
-    findings = judge_reply(reply, case.expect)
+    findings = judge_reply(reply, case.expect, case.prompt)
     if not findings:
         sentence = f"the reply to {case.name} is right: {reply.text!r}"
         return Verdict("pass", "accuracy", sentence, details=details)

@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from harness.compile import BundleRequest, Stage, compile_bundle
 from harness.errors import InputError
 from harness.socs import find_soc
-from harness.spec import find_spec, override_recipe
+from harness.spec import check_overridable, find_spec, override_recipe
 from harness.vocabulary import BACKENDS, MODES, Backend
 
 
@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Compile one bundle."""
-    spec = override_recipe(find_spec(args.spec), args.recipe)
+    found = find_spec(args.spec)
+    backend: Backend = args.backend or found.backend
+    check_overridable(args.recipe, backend)
+    spec = override_recipe(found, args.recipe)
     mode = args.mode or spec.modes[-1]
     if mode not in spec.modes:
         raise InputError(
@@ -52,7 +55,6 @@ def main(args: argparse.Namespace) -> int:
             f"--mode {mode} is not one of its modes",
             expected=" or ".join(spec.modes),
         )
-    backend: Backend = args.backend or spec.backend
     if backend == "qnn" and args.soc is None:
         raise InputError(f"compiling {spec.model}", "no SoC is named", hint="--soc SM8750")
     soc = None if args.soc is None else find_soc(args.soc)

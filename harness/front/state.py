@@ -14,7 +14,7 @@ from harness.front.places import PLACE_KEY, with_phone
 from harness.front.session import Session
 from harness.front.session_folder import SessionFolder, open_session_folder
 from harness.socs import specs_dir
-from harness.spec import Spec, load_specs, override_recipe
+from harness.spec import Spec, check_overridable, load_specs, override_recipe
 from harness.vocabulary import Mode
 
 FOLDER_KEY = "vlm_device_harness_folder"
@@ -64,5 +64,6 @@ def _load_specs(options: Options) -> dict[str, Spec]:
     """The session's specs; none where the package is installed without the project."""
     if options.specs_dir is None and not specs_dir().is_dir():
         return {}
+    check_overridable(options.recipe, options.backend)
     specs = load_specs(options.specs_dir)
     return {model: override_recipe(spec, options.recipe) for model, spec in specs.items()}

@@ -23,7 +23,7 @@ from harness.spec.model import (
     SpecPlace,
     Turn,
 )
-from harness.spec.overrides import override_recipe
+from harness.spec.overrides import check_overridable, override_recipe
 from harness.spec.recipe import ComponentRecipe, Recipe
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Spec",
     "SpecPlace",
     "Turn",
+    "check_overridable",
     "check_recipe_for_soc",
     "find_spec",
     "load_spec",

@@ -25,7 +25,7 @@ from harness.spec.recipe import (
 from harness.spec.recipe_checks import check_recipe
 from harness.spec.typecheck import known_names
 from harness.spec.yaml_source import YamlSource
-from harness.vocabulary import COMPONENTS, PerformanceMode
+from harness.vocabulary import COMPONENTS, Backend, PerformanceMode
 
 FORM = "COMPONENT=QUANTIZATION, COMPONENT.KEY=VALUE or performance_mode=NAME"
 
@@ -46,6 +46,20 @@ def override_recipe(spec: Spec, settings: Iterable[str]) -> Spec:
     for setting in settings:
         recipe = _changed(recipe, setting)
     return replace(spec, recipe=recipe)
+
+
+def check_overridable(settings: Iterable[str], backend: Backend | None) -> None:
+    """Refuse settings beside a backend that they say nothing of.
+
+    Raises:
+        InputError: a bundle for the CPU is to be made, which has a recipe of its own.
+    """
+    for setting in settings if backend == "xnnpack" else ():
+        raise InputError(
+            f"reading --recipe {setting}",
+            "it changes the recipe for the HTP, and the backend is xnnpack",
+            hint="change recipe_xnnpack in the spec",
+        )
 
 
 def _changed(recipe: Recipe, setting: str) -> Recipe:

@@ -48,8 +48,15 @@ def test_spec_with_mistakes_ends_the_session_before_any_test(
         (["--specs", "/nonexistent"], ["reading the specs in /nonexistent: no such folder"]),
         (["--mode", "fast"], ["--mode", "'fast'"]),
         (["--recipe", "decoder=fp16"], ["reading --recipe decoder=fp16", "no component"]),
+        (
+            ["--recipe", "text_decoder.kv_cache_bits=8", "--backend", "xnnpack"],
+            ["for the HTP, and the backend is xnnpack", "recipe_xnnpack in the spec"],
+        ),
     ],
-    ids=["unknown_soc", "unknown_model", "compile_only", "profile", "specs", "mode", "recipe"],
+    ids=[
+        *("unknown_soc", "unknown_model", "compile_only", "profile", "specs", "mode", "recipe"),
+        "recipe_of_the_cpu",
+    ],
 )
 def test_command_line_that_cannot_be_followed_is_a_usage_error(
     bench: Bench, simulated_work: Workplace, args: list[str], messages: list[str]

@@ -15,13 +15,14 @@ CASES: dict[str, Any] = {
     "wrong": case("What shape?", all_of=["green"]),
     "forbidden": case("Is it blue?", all_of=["shape"], none_of=["red"]),
     "echo": case("Is the shape blue?", all_of=["blue"]),
+    "echoed": case("The shape is red?", all_of=["red"]),
     "cut": case("Say it at length", all_of=["blue"]),
 }
 
 
 @pytest.fixture(scope="module")
 def answers(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> SessionOutcome:
-    """Five questions to a model that says "the shape is red", whatever it is asked."""
+    """Questions to a model that says "the shape is red", whatever it is asked."""
     work = Workplace(tmp_path_factory.mktemp("work") / "answers")
     work.write_spec(cases=CASES)
     work.write_bundle()
@@ -44,6 +45,7 @@ def test_answer_right_is_green(answers: SessionOutcome) -> None:
         ("wrong", "'green'"),
         ("forbidden", "'red'"),
         ("echo", "'blue'"),
+        ("echoed", "it is the prompt and holds no word besides"),
         ("cut", "cut off by max_new_tokens"),
     ],
 )

@@ -182,12 +182,22 @@ def test_tests_that_fail_alike_are_told_together() -> None:
         told = {"test": test, "metrics": {}, "verdicts": [], "message": "no checkpoint\n  hint: x"}
         return make_record(night, outcome="compile", **told)
 
-    nights = [missing(night, case) for night in (1, 2) for case in ("cat", "dog", "rocket")]
+    nights = [missing(night, case) for night in (1, 2) for case in ("cat", "dog", "rocket", "sea")]
     assert summarize(nights)[1:] == [
-        "COMPILE test_answer[big-kv-cat] and 2 more on SM8750, X1",
+        "COMPILE test_answer[big-kv-cat], test_answer[big-kv-dog], test_answer[big-kv-rocket] "
+        "and 1 more on SM8750, X1",
         "    no checkpoint",
         "    hint: x",
         "    since 2026-11-01 01:00 (2 nights); it never passed in this journal",
+    ]
+
+
+def test_tests_that_the_night_before_ran_and_this_one_did_not_are_named() -> None:
+    other = "tests/device/test_models.py::test_size[toy-kv]"
+    told = summarize([make_record(1), make_record(1, test=other), make_record(2)])
+    assert told[1:] == [
+        "NOT RUN, though the night of 2026-11-01 01:00 did: test_size[toy-kv]",
+        "nothing failed",
     ]
 
 

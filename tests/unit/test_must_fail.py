@@ -50,6 +50,17 @@ def test_answer_that_must_fail_does(expect: Expectation, sound: str, broken: str
     assert judge_reply(Reply(broken), expect) != []
 
 
+def test_prompt_echoed_must_fail_and_an_answer_after_it_does_not() -> None:
+    prompt, expect = "Is the shape on the left blue?", Expectation(any_of=("blue",))
+    (finding,) = judge_reply(Reply("Is the shape on the left blue?"), expect, prompt)
+    assert str(finding) == "it is the prompt and holds no word besides"
+    (finding,) = judge_reply(Reply("is the shape on the left BLUE? No."), expect, prompt)
+    assert str(finding) == "it has none of 'blue'"
+    assert judge_reply(Reply("Is the shape on the left blue? Blue."), expect, prompt) == []
+    assert judge_reply(Reply("The shape on the left is blue."), expect, prompt) == []
+    assert judge_reply(Reply("Blue it is."), expect, "Blue?") == []
+
+
 Quantise = Callable[[float, float], int]
 
 
