@@ -6,8 +6,8 @@
 A virtual phone behind a private adb server. Each pair is one push by either, the order alternating
 from pair to pair, so that what else the machine does meets both; the phone's folders are emptied
 before each. `ratio` is the median over the pairs of our throughput over adb's, so at least 1 is as
-fast as adb. Ours looks into the store, sends, has the phone verify, flush and name the files; adb's
-sends only. `second_run_bytes` is what a further deployment of the same files sends.
+fast as adb. Ours looks into the store, sends, has the phone verify and name the files; adb's sends
+only. `second_run_bytes` is what a further deployment of the same files sends.
 
 Twice: on a link of `--link-mb-per-s`, which is a phone's on a USB 3 cable, and on one without
 limit. On the latter the phone's sha256sum decides, which here is the PC's: without the SHA
