@@ -13,6 +13,7 @@ from harness.front.accuracy import (
     questions_verdicts,
 )
 from harness.front.checks import settle, summary_note, summary_word
+from harness.front.recording import Facts, context_of
 from harness.front.session import Session, Subject
 from harness.front.table import Row
 from harness.verdict import Verdict
@@ -28,6 +29,7 @@ def judged(
     harness_session: Session,
     subject: Subject,
     add_row: Callable[[Row], None],
+    add_facts: Callable[[Facts], None],
     record_property: Callable[[str, object], None],
 ) -> Settle:
     """Runs, judges, puts a row into the table and ends the test."""
@@ -37,20 +39,19 @@ def judged(
         if harness_session.options.compile_only:
             pytest.skip("compiled only; nothing was run")
         verdicts: Sequence[Verdict] = judge(harness_session, subject)
-        facts = harness_session.device(subject).facts
+        context = context_of(harness_session, subject)
+        add_facts(Facts(context, verdicts))
         row = Row(
             model=subject.spec.model,
-            soc=bundle.manifest.soc,
+            soc=harness_session.soc(subject).id,
             mode=subject.mode,
             case=f"({name})",
             verdict=summary_word(verdicts),
             size_bytes=sum(bundle.pte_size_bytes().values()),
-            simulated=facts.simulated,
+            simulated=bool(context.simulated),
             note=summary_note(verdicts),
         )
         add_row(row)
-        for key in ("model", "soc", "mode", "verdict"):
-            record_property(key, getattr(row, key))
         for index, verdict in enumerate(verdicts):
             record_property(f"{name}.{index}", verdict.sentence)
         settle(verdicts)

@@ -112,6 +112,9 @@ def test_cache_within_its_range_passes_every_check(sound: Bundle, ask: Ask) -> N
     assert done.exit_status == 0, done.output
     assert set(done.outcomes().values()) == {"passed"}
     assert len(done.outcomes()) == len(CASES) + 3
+    known = [test.properties for test in done.tests.values()]
+    assert {(told["soc"], told["mode"], told["verdict"]) for told in known} == {(SOC, "kv", "pass")}
+    assert all(told["device.serial"] for told in known)
 
 
 def test_overflow_that_no_answer_shows_fails_by_its_logits_and_perplexity(
