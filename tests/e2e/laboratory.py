@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -104,8 +105,13 @@ def first_difference(one: Turn, other: Turn) -> int:
 
 
 def steps_apart(turn: Turn, position: int) -> float:
-    """Quantisation steps between the two best logits at one generated token."""
+    """Quantisation steps between the two best logits at one generated token.
+
+    Infinitely many where the reply had ended: that is no tie.
+    """
     assert turn.logits is not None
+    if position >= len(turn.logits.top):
+        return math.inf
     (_, best), (_, second) = turn.logits.top[position]
     return best - second
 
