@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 Mode = Literal["kv", "hybrid", "lookahead"]
+FamilyName = Literal["internvl3", "smolvlm"]  # as models/registry.py has them
 Target = Literal["silicon", "simulator"]
 Backend = Literal["qnn", "xnnpack"]
 CpuQuantization = Literal["fp32", "8da8w", "8da4w"]

@@ -22,6 +22,7 @@ from harness.vocabulary import (
     Backend,
     CpuQuantization,
     Encodings,
+    FamilyName,
     Mode,
     Observer,
     PerformanceMode,
@@ -154,7 +155,7 @@ class Document(Section):
     schema_version: Literal[1] = Field(alias="schema")
     extends: Text | None = None
     model: Identifier
-    family: Identifier
+    family: FamilyName
     checkpoint: CheckpointSection
     backend: Backend = "qnn"
     recipe: RecipeSection

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
+
+from harness.vocabulary import FamilyName
+from models.registry import FAMILIES
 
 CONFIGS_DIR = Path(__file__).resolve().parents[2] / "models" / "configs"
 PARAMETERS = {
@@ -47,3 +51,7 @@ def test_configuration_has_the_decoder_of_the_published_model(name: str) -> None
         text.intermediate_size,
         text.vocab_size,
     )
+
+
+def test_specs_know_the_families_there_are() -> None:
+    assert set(get_args(FamilyName)) == set(FAMILIES)
