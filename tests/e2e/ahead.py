@@ -1,5 +1,7 @@
 """Compiles what this folder's tests will ask for, while other tests run.
 
+    python -m tests.e2e.ahead test_fidelity.py ...
+
 `pytest tests` starts it as a process of the lowest priority. It only fills the cache: whoever
 asks for a component that is under way waits for it, and what is missing is compiled then.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,24 +32,32 @@ from laboratory import AT_ONCE, MODELS, SOC, Build, request_for
 LOWEST_PRIORITY = 19
 
 
-def builds() -> list[Build]:
-    """Of the simulated phone, in the order in which they are asked for."""
-    asked = [each.build for each in fidelity.combinations()]
+def builds_for_agreement() -> list[Build]:
+    """Each combination's, and that of the mode `kv` beside it."""
     graphs = [each.graphs for each in agreement.combinations()]
     made = {each.build for each in graphs}
-    for each in graphs:
-        asked += [each.build, agreement.kv_build_of(each, made)]
-    return list(dict.fromkeys(asked))
+    return [build for each in graphs for build in (each.build, agreement.kv_build_of(each, made))]
 
 
-def requests() -> Iterator[BundleRequest]:
-    """Everything that takes more than some seconds."""
+def requests(files: Collection[str]) -> Iterator[BundleRequest]:
+    """What takes more than some seconds, in the order in which it is asked for.
+
+    Args:
+        files: the names of this folder's test files that will run.
+    """
     specs = {model: load_spec(specs_dir() / f"{model}.yaml") for model in MODELS}
-    for build in builds():
+    builds: list[Build] = []
+    if "test_fidelity.py" in files:
+        builds += [each.build for each in fidelity.combinations()]
+    if "test_agreement.py" in files:
+        builds += builds_for_agreement()
+    for build in dict.fromkeys(builds):
         yield request_for(build, specs[build.model])
     for spec in specs.values():
-        yield BundleRequest(spec, find_soc(SOC), "hybrid", "silicon")
-        yield from float_requests(float_spec(spec))
+        if "test_hot_phone.py" in files:
+            yield BundleRequest(spec, find_soc(SOC), "hybrid", "silicon")
+        if "test_cpu_agreement.py" in files:
+            yield from float_requests(float_spec(spec))
 
 
 def compile_components(request: BundleRequest) -> None:
@@ -59,12 +69,12 @@ def compile_components(request: BundleRequest) -> None:
     CompilerProcesses(stack, folder, lambda stage: None).run(components)
 
 
-def main() -> None:
+def main(files: Collection[str]) -> None:
     os.nice(LOWEST_PRIORITY)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for done in [pool.submit(compile_components, request) for request in requests()]:
+        for done in [pool.submit(compile_components, request) for request in requests(files)]:
             done.result()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

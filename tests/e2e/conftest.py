@@ -44,7 +44,8 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
         return (yield)
     log = make_cache_dir(cache_root() / "logs") / "ahead.log"
     with log.open("w") as sink:
-        command = [sys.executable, "-m", "tests.e2e.ahead"]
+        files = {item.path.name for item in session.items if is_here(item)}
+        command = [sys.executable, "-m", "tests.e2e.ahead", *sorted(files)]
         ahead = subprocess.Popen(command, cwd=HERE.parents[1], stdout=sink, stderr=sink)
     try:
         return (yield)
