@@ -25,10 +25,10 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bench(cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """What starts sessions; its own phone is not among those of the soak."""
-    with (
-        start_private_server(tmp_path_factory.mktemp("adb")) as server,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv(CACHE_VARIABLE, str(cache_dir))
-        with start_virtual_phone("SM8750", "spare") as phone:
+    with start_private_server(tmp_path_factory.mktemp("adb")) as server:
+        # For the phone alone: a session's fixture lasts until the last test of all has run.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(CACHE_VARIABLE, str(cache_dir))
+            phone = start_virtual_phone("SM8750", "spare")
+        with phone:
             yield Bench(server, cache_dir, phone, phone)
